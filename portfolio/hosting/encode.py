@@ -1,0 +1,78 @@
+"""Texts to token ids, and token ids to padded batches of like length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One input as token ids."""
+
+    ids: tuple[int, ...]
+    types: tuple[int, ...] | None  # 0 for the text, 1 for its pair, where the base tells them apart
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Padded rows."""
+
+    input_ids: Tensor  # (batch, time) int64
+    attention_mask: Tensor  # (batch, time) int64, 1 for a token
+    token_type_ids: Tensor | None  # (batch, time) int64
+
+    def inputs(self) -> dict[str, Tensor]:
+        """As the model's forward takes them."""
+        named = {"input_ids": self.input_ids, "attention_mask": self.attention_mask}
+        return named if self.token_type_ids is None else {**named, "token_type_ids": self.token_type_ids}
+
+    def select(self, rows: Tensor) -> Batch:
+        """These rows, in this order, as often as they are named."""
+        types = None if self.token_type_ids is None else self.token_type_ids[rows]
+        return Batch(self.input_ids[rows], self.attention_mask[rows], types)
+
+
+def encode(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], pairs: Sequence[str] | None, max_tokens: int
+) -> list[Encoded]:
+    """Token ids of each text (and its pair), cut to `max_tokens`."""
+    if not texts:
+        return []
+    made = tokenizer(
+        list(texts), None if pairs is None else list(pairs), truncation=True, max_length=max_tokens, padding=False
+    )
+    types = made.get("token_type_ids") if "token_type_ids" in tokenizer.model_input_names else None
+    return [
+        Encoded(tuple(ids), tuple(types[row]) if types is not None else None)
+        for row, ids in enumerate(made["input_ids"])
+    ]
+
+
+def pad(rows: Sequence[Encoded], pad_id: int) -> Batch:
+    """The rows as one batch, padded on the right to the longest."""
+    length = max(len(row.ids) for row in rows)
+    ids = torch.tensor([[*row.ids, *[pad_id] * (length - len(row.ids))] for row in rows])
+    mask = torch.tensor([[1] * len(row.ids) + [0] * (length - len(row.ids)) for row in rows])
+    if rows[0].types is None:
+        return Batch(ids, mask, None)
+    types = torch.tensor([[*(row.types or ()), *[0] * (length - len(row.ids))] for row in rows])
+    return Batch(ids, mask, types)
+
+
+def batches_of_like_length(lengths: Sequence[int], max_rows: int, max_tokens: int) -> list[list[int]]:
+    """Row numbers in batches: sorted by length, each batch at most `max_rows` rows and `max_tokens` padded tokens.
+
+    A row longer than `max_tokens` makes a batch of its own.
+    """
+    batches: list[list[int]] = []
+    for row in sorted(range(len(lengths)), key=lambda r: (lengths[r], r)):
+        full = batches and (len(batches[-1]) >= max_rows or (len(batches[-1]) + 1) * lengths[row] > max_tokens)
+        if not batches or full:
+            batches.append([])
+        batches[-1].append(row)
+    return batches

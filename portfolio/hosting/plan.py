@@ -1,0 +1,93 @@
+"""A plan says which update acts at which site, for each row of one batch. It is a value: made once, never changed.
+
+It reaches the slots through a context variable, so that threads do not meet and an exception leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from torch import Tensor
+
+from portfolio.methods.low_rank import ACTIVATIONS, LowRank
+
+
+class Update(Protocol):
+    """What one adapter, or one stack of them, does at one site."""
+
+    def add_to(self, y: Tensor, x: Tensor) -> Tensor:
+        """The site's output y (batch, time, out) with the update from x (batch, time, in) added; y is not changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """The same adapter for every row."""
+
+    update: LowRank
+    dropout: float = 0.0
+
+    def add_to(self, y: Tensor, x: Tensor) -> Tensor:
+        return self.update.add_to(y, x, self.dropout)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PerRow:
+    """For each row its own mix of adapters, side by side as one wider adapter.
+
+    `k` is the number of adapters in a row's mix; rows with fewer point at row 0 of the stack, which is all zeros.
+    """
+
+    down: Tensor  # (stacked, rank, in)
+    down_bias: Tensor | None  # (stacked, rank)
+    up: Tensor  # (stacked, rank, out)
+    up_bias: Tensor | None  # (stacked, out)
+    activation: str
+    members: Tensor  # (batch, k), rows of the stack
+    weights: Tensor | None  # (batch, k); None: every weight is 1
+
+    def add_to(self, y: Tensor, x: Tensor) -> Tensor:
+        batch, k = self.members.shape
+        down = self.down[self.members].flatten(1, 2)  # (batch, k * rank, in)
+        up = self.up[self.members].flatten(1, 2)  # (batch, k * rank, out)
+        if self.down_bias is None:
+            hidden = x @ down.mT  # (batch, time, k * rank)
+        else:
+            hidden = (self.down_bias[self.members].view(batch, 1, -1)).baddbmm(x, down.mT)
+        hidden = ACTIVATIONS[self.activation](hidden)
+        if self.weights is not None:
+            wide = self.weights.repeat_interleave(self.down.shape[1], dim=1)  # (batch, k * rank)
+            hidden = hidden * wide[:, None]
+        y = y.baddbmm(hidden, up)
+        if self.up_bias is None:
+            return y
+        bias = self.up_bias[self.members]  # (batch, k, out)
+        if self.weights is not None:
+            bias = bias * self.weights[:, :, None]
+        return y + bias.sum(1, keepdim=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Site key -> the updates that act there, in order. All read the same input; their sum is added."""
+
+    updates: Mapping[str, tuple[Update, ...]]
+
+
+NO_ADAPTER = Plan({})
+
+
+@dataclass(slots=True)
+class Call:
+    """What one forward pass of a host carries beside its inputs. Lives as long as the pass."""
+
+    host: object  # whose pass it is; slots of another host on the same model keep still
+    plan: Plan
+    trunk_state: Tensor | None = None  # (batch, time, hidden): given, the trunk's blocks hand it on and do nothing
+    at_trunk: Callable[[Tensor], Plan | None] | None = None  # told the trunk's state; may choose the plan for the rest
+    reads: dict[str, Tensor] = field(default_factory=dict)  # site key -> what its adapter will read
+
+
+CALL: ContextVar[Call | None] = ContextVar("portfolio_call", default=None)

@@ -1,0 +1,174 @@
+"""Where adapters can act in a Hugging Face model: all knowledge of its module names is in this file.
+
+A site is known by its key, `BLOCK.KIND`, such as `3.ffn_output` or `4.linear:attention.self.query`. It names the module
+whose input or output the adapter reads, and the module whose output it adds to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from portfolio.errors import BaseUnavailable, ConfigError
+from portfolio.methods.config import SiteShape
+from portfolio.methods.lora import EVERY_LINEAR
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Module names of one family: the list of blocks, then names inside a block."""
+
+    blocks: str
+    attention_output: str  # the linear layer that ends the attention
+    ffn_input: str  # the module whose input is what the feed-forward layer reads
+    ffn_output: str  # the linear layer that ends the feed-forward layer
+
+
+_BERT = Layout("encoder.layer", "attention.output.dense", "intermediate", "output.dense")
+_LLAMA = Layout("layers", "self_attn.o_proj", "mlp", "mlp.down_proj")
+
+LAYOUTS: dict[str, Layout] = {
+    "bert": _BERT,
+    "roberta": _BERT,
+    "xlm-roberta": _BERT,
+    "deberta": _BERT,
+    "deberta-v2": _BERT,
+    "distilbert": Layout("transformer.layer", "attention.out_lin", "ffn", "ffn.lin2"),
+    "modernbert": Layout("layers", "attn.Wo", "mlp", "mlp.Wo"),
+    "gpt2": Layout("h", "attn.c_proj", "mlp", "mlp.c_proj"),
+    "llama": _LLAMA,
+    "qwen2": _LLAMA,
+    "qwen3": _LLAMA,
+    "mistral": _LLAMA,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """A place in the base where a method acts."""
+
+    block: int
+    kind: str
+    reads: str  # name of a module in the block
+    reads_input: bool  # it reads that module's input; otherwise its output
+    writes: str  # name of the module in the block whose output it adds to
+    shape: SiteShape
+
+    @property
+    def key(self) -> str:
+        return f"{self.block}.{self.kind}"
+
+
+def blocks_of(model: PreTrainedModel) -> nn.ModuleList:
+    """The model's blocks, lowest first.
+
+    Raises:
+        BaseUnavailable: no list of `num_hidden_layers` modules is found.
+    """
+    blocks = model.get_submodule(_layout(model).blocks)
+    assert isinstance(blocks, nn.ModuleList)
+    return blocks
+
+
+def find_sites(model: PreTrainedModel) -> dict[str, Site]:
+    """Every site of the model, by key."""
+    layout = _layout(model)
+    sites: dict[str, Site] = {}
+    for number, block in enumerate(blocks_of(model)):
+        for site in _sites_of_block(number, block, layout):
+            sites[site.key] = site
+    return sites
+
+
+def choose_sites(sites: Iterable[Site], kinds: tuple[str, ...], blocks: tuple[int, ...]) -> list[Site]:
+    """The sites of these kinds in these blocks. `linear:query` means every linear layer whose name ends in `query`.
+
+    Raises:
+        ConfigError: a kind fits no site of those blocks; the message lists what there is.
+    """
+    there = [site for site in sites if site.block in blocks]
+    chosen: list[Site] = []
+    for kind in kinds:
+        fitting = [site for site in there if _fits(site, kind)]
+        if not fitting:
+            names = sorted({site.kind for site in there})
+            raise ConfigError(f"this base has no site {kind!r} in blocks {blocks}; it has {', '.join(names)}")
+        chosen += [site for site in fitting if site not in chosen]
+    return chosen
+
+
+def _fits(site: Site, kind: str) -> bool:
+    if not kind.startswith("linear:") or not site.kind.startswith("linear:"):
+        return site.kind == kind
+    wanted, name = kind.removeprefix("linear:"), site.kind.removeprefix("linear:")
+    return wanted == EVERY_LINEAR or name == wanted or name.endswith("." + wanted)
+
+
+def _sites_of_block(number: int, block: nn.Module, layout: Layout) -> list[Site]:
+    ends = {"attention_output": layout.attention_output, "ffn_output": layout.ffn_output}
+    sites = []
+    for kind, name in ends.items():
+        width = linear_shape(block.get_submodule(name)).features_out
+        shape = SiteShape(width, width)
+        sites.append(Site(block=number, kind=kind, reads=name, reads_input=False, writes=name, shape=shape))
+    width = linear_shape(block.get_submodule(layout.ffn_output)).features_out
+    sites.append(
+        Site(
+            block=number,
+            kind="ffn_parallel",
+            reads=layout.ffn_input,
+            reads_input=True,
+            writes=layout.ffn_output,
+            shape=SiteShape(width, width),
+        )
+    )
+    for name, module in block.named_modules():
+        if isinstance(module, (nn.Linear, Conv1D)):
+            kind, shape = f"linear:{name}", linear_shape(module)
+            sites.append(Site(block=number, kind=kind, reads=name, reads_input=True, writes=name, shape=shape))
+    return sites
+
+
+def linear_shape(module: nn.Module) -> SiteShape:
+    """Widths of a linear layer, also of GPT-2's, whose weight is stored (in, out)."""
+    if isinstance(module, Conv1D):
+        return SiteShape(module.weight.shape[0], module.weight.shape[1])
+    assert isinstance(module, nn.Linear)
+    return SiteShape(module.in_features, module.out_features)
+
+
+def _layout(model: PreTrainedModel) -> Layout:
+    known = LAYOUTS.get(model.config.model_type)
+    return known if known is not None else _guess_layout(model)
+
+
+def _guess_layout(model: PreTrainedModel) -> Layout:
+    """By structure: the list of `num_hidden_layers` blocks; in a block, the last linear layers back to the hidden width."""
+    count, width = model.config.num_hidden_layers, model.config.hidden_size
+    for name, module in model.named_modules():
+        if not isinstance(module, nn.ModuleList) or len(module) != count:
+            continue
+        backs = [n for n, m in module[0].named_modules() if _ends_in(m, width)]
+        attention = [n for n in backs if "att" in n.lower()]
+        feed_forward = [n for n in backs if "att" not in n.lower()]
+        if attention and feed_forward:
+            end = feed_forward[-1]
+            return Layout(name, attention[-1], end.rpartition(".")[0] or _first_linear(module[0], end), end)
+    raise BaseUnavailable(
+        f"model type {model.config.model_type!r} is not in the table of layouts ({', '.join(LAYOUTS)}) and its blocks "
+        "were not found by structure; add a line to LAYOUTS in portfolio/hosting/sites.py"
+    )
+
+
+def _ends_in(module: nn.Module, width: int) -> bool:
+    return isinstance(module, (nn.Linear, Conv1D)) and linear_shape(module).features_out == width
+
+
+def _first_linear(block: nn.Module, end: str) -> str:
+    """The linear layer just before `end`, whose input is what the feed-forward layer reads."""
+    names = [n for n, m in block.named_modules() if isinstance(m, (nn.Linear, Conv1D))]
+    return names[max(0, names.index(end) - 1)]

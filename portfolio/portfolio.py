@@ -1,0 +1,334 @@
+"""`Portfolio`: the one class most users need. It opens without torch; torch is loaded by what must run the base."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from portfolio.errors import ConfigError, Conflict, NotFound
+from portfolio.records import AdapterRecord, Answer, BaseContract, Snapshot, TaskRecord
+from portfolio.refs import check_name
+from portfolio.reports.report import Report, build_report
+from portfolio.store.store import Store
+from portfolio.store.verify import Fault
+from portfolio.tasks.columns import GUESS, Columns
+from portfolio.tasks.recipe import Recipe, place, read_test_again
+from portfolio.tasks.sequences import read_sequence
+
+if TYPE_CHECKING:
+    from portfolio.engine import Engine
+    from portfolio.hosting.base import Base
+    from portfolio.methods.config import AdapterConfig
+    from portfolio.training import Progress, TrainingConfig
+
+DEFAULT_MAX_TOKENS = 128
+
+
+class Portfolio:
+    """A directory of adapters on one frozen base. Make it with `init`, or `open` one that is there.
+
+    Several threads may predict at once; several processes may add tasks at once.
+    """
+
+    def __init__(self, store: Store, base: Base | None = None) -> None:
+        """Use `init` or `open`."""
+        self.store = store
+        self._base = base
+        self._engine: Engine | None = None
+        self._lock = threading.Lock()
+
+    @classmethod
+    def init(
+        cls,
+        path: str | Path,
+        base: str | Base = "minilm",
+        *,
+        revision: str | None = None,
+        trunk: int | None = None,
+        pooling: str | None = None,
+        max_tokens: int = DEFAULT_MAX_TOKENS,
+    ) -> Portfolio:
+        """A new, empty portfolio.
+
+        Args:
+            base: `minilm`, a directory, a name on the Hugging Face hub, or a base already in memory.
+            revision: commit, tag or branch of a name on the hub.
+            trunk: how many blocks no adapter touches; half of them by default.
+            pooling: `mean` over tokens or the `last` token; by default as fits an encoder or a decoder.
+            max_tokens: longer inputs are cut.
+
+        Raises:
+            Conflict: the directory holds something already.
+            BaseUnavailable, ConfigError, Unwritable: nothing is made.
+        """
+        from portfolio.hosting.base import load_base
+        from portfolio.hosting.host import Host
+
+        if max_tokens < 2:
+            raise ConfigError(f"max_tokens must be 2 or more, got {max_tokens}")
+        loaded = load_base(base, revision) if isinstance(base, str) else base
+        count = loaded.model.config.num_hidden_layers
+        trunk = count // 2 if trunk is None else trunk
+        pooling = loaded.default_pooling if pooling is None else pooling
+        Host(loaded, trunk=trunk, pooling=pooling).detach()  # refuses what cannot be
+        contract = BaseContract(
+            name=_lasting(loaded.name),
+            revision=loaded.revision,
+            fingerprint=loaded.fingerprint,
+            model_type=loaded.model.config.model_type,
+            hidden_size=loaded.model.config.hidden_size,
+            blocks=count,
+            trunk=trunk,
+            pooling=pooling,
+            max_tokens=loaded.longest(max_tokens),
+        )
+        return cls(Store.create(Path(path), contract), loaded)
+
+    @classmethod
+    def open(cls, path: str | Path, *, base: Base | None = None) -> Portfolio:
+        """The portfolio in that directory. The base is loaded when it is first needed, unless one is handed in.
+
+        Raises:
+            NotFound: there is none.
+            SchemaTooNew, StoreError: it cannot be read.
+        """
+        return cls(Store.open(Path(path)), base)
+
+    @property
+    def path(self) -> Path:
+        return self.store.path
+
+    @property
+    def contract(self) -> BaseContract:
+        return self.store.contract
+
+    def snapshot(self) -> Snapshot:
+        """Everything the store records, as of one moment."""
+        return self.store.snapshot()
+
+    def tasks(self) -> tuple[TaskRecord, ...]:
+        """The tasks, in the order they were added."""
+        return self.store.snapshot().tasks
+
+    def add_task(
+        self,
+        name: str,
+        train: str | Path,
+        validation: str | Path | None = None,
+        test: str | Path | None = None,
+        *,
+        method: str | AdapterConfig = "bottleneck",
+        training: TrainingConfig | None = None,
+        columns: Columns = GUESS,
+        where: Mapping[str, str] | None = None,
+        unknown_labels: str = "error",
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> AdapterRecord:
+        """Train an adapter and head for one task and take them in. Nothing else of the portfolio is retrained.
+
+        Args:
+            train: JSONL, CSV, TSV, Parquet, a saved `datasets` directory, or `hub:NAME[:CONFIG]`.
+            validation: likewise; held out of train when not given. `test` too.
+            method: the name of one with its defaults, or a config.
+            where: keep only rows whose columns have these values.
+            unknown_labels: rows of validation or test whose label train lacks: `error`, `drop` or `keep` (as wrong).
+            seed: of splits and training.
+
+        Raises:
+            InvalidName, Conflict, DataError, ConfigError, Unwritable, TrainingDiverged: nothing is changed.
+        """
+        from portfolio.methods.table import method_config
+        from portfolio.training import Silent, TrainingConfig
+
+        self._require_free(name)
+        self.store.check_writable()
+        config = method_config(method, {}) if isinstance(method, str) else method
+        recipe = _recipe(train, validation, test, columns, where or {}, unknown_labels, seed)
+        data = recipe.read(name)
+        training = replace(training, seed=seed) if training is not None else TrainingConfig(seed=seed)
+        progress = progress if progress is not None else Silent()
+        for note in data.notes:
+            progress.say(f"{name}: {note}")
+
+        from portfolio.growth import add_task
+
+        return add_task(
+            self.engine(),
+            data,
+            config,
+            training,
+            reading=recipe.to_json(),
+            read_again=read_test_again,
+            progress=progress,
+        )
+
+    def add_tasks(
+        self,
+        sequence: str | Path,
+        *,
+        method: str | AdapterConfig = "bottleneck",
+        training: TrainingConfig | None = None,
+        progress: Callable[[str], Progress] | None = None,
+    ) -> list[AdapterRecord]:
+        """Add every task of a sequence file that is not here yet, so that an interrupted run goes on where it was.
+
+        Args:
+            method: for tasks whose table names none.
+            progress: given a task's name, who watches its training.
+
+        Raises:
+            Conflict: a task of that name is here, but was read from elsewhere.
+        """
+        spec = read_sequence(sequence)
+        added = []
+        for task in spec.tasks:
+            where = dict(task.where)
+            here = next((one for one in self.tasks() if one.name == task.name), None)
+            if here is not None:
+                _require_same_source(here, task.train, where, sequence)
+                continue
+            added.append(
+                self.add_task(
+                    task.name,
+                    task.train,
+                    task.validation,
+                    task.test,
+                    method=task.method or method,
+                    training=training,
+                    columns=task.columns,
+                    where=where,
+                    seed=spec.seed,
+                    progress=None if progress is None else progress(task.name),
+                )
+            )
+        return added
+
+    def remove_task(self, name: str) -> None:
+        """Take a task out: its adapter, its statistics (exactly), its row and column of the results.
+
+        Raises:
+            NotFound: no such task.
+        """
+        self._require_there(name)
+        self.store.check_writable()
+        from portfolio.growth import remove_task
+
+        remove_task(self.engine(), name, read_again=read_test_again)
+
+    def predict(
+        self,
+        texts: Sequence[str],
+        task: str | None = None,
+        top_k: int = 1,
+        *,
+        pairs: Sequence[str] | None = None,
+        abstain: bool = True,
+    ) -> list[Answer]:
+        """One answer a text, in order; a text that no task knows is answered by an abstention.
+
+        Args:
+            task: answer for this task, without the router.
+            top_k: mix the answers of so many tasks, by their probabilities.
+            pairs: the second texts, for tasks on text pairs.
+            abstain: False: always answer.
+
+        Raises:
+            NotFound: no such task, or no task at all.
+            ConfigError: an argument that cannot be.
+        """
+        if isinstance(texts, str):
+            raise ConfigError("texts must be a list of texts, got one text; put it into a list: predict([text])")
+        if top_k < 1:
+            raise ConfigError(f"top_k must be 1 or more, got {top_k}")
+        if pairs is not None and len(pairs) != len(texts):
+            raise ConfigError(f"expected a pair for each of {len(texts)} texts, got {len(pairs)}")
+        if task is not None:
+            self._require_there(task)
+        from portfolio.answering import answer
+
+        return answer(self.engine(), texts, pairs, task=task, top_k=top_k, abstain=abstain)
+
+    def report(self) -> Report:
+        """Results matrices, metrics and costs, from what was stored as each task came; needs no model."""
+        return build_report(self.store.snapshot())
+
+    def evaluate(self) -> Report:
+        """Run every task's test split again through the whole portfolio, store what came, and report it.
+
+        Raises:
+            DataError: a test file is gone or changed since its task was added; the message names it.
+        """
+        from portfolio.growth import evaluate
+
+        self.store.check_writable()
+        evaluate(self.engine(), read_again=read_test_again)
+        return self.report()
+
+    def verify(self) -> tuple[Fault, ...]:
+        """Recompute every digest; what is found, damage and information."""
+        return self.store.verify()
+
+    def engine(self) -> Engine:
+        """The base with what it needs to answer; loaded at the first call."""
+        with self._lock:
+            if self._engine is None:
+                from portfolio.engine import Engine
+
+                self._engine = Engine(self.store, self._base)
+            return self._engine
+
+    def close(self) -> None:
+        self.store.close()
+
+    def _require_free(self, name: str) -> None:
+        check_name(name, "task name")
+        if any(task.name == name for task in self.tasks()):
+            raise Conflict(
+                f"there is a task {name!r} already; choose another name, or remove it first with: "
+                f"portfolio remove-task {name}"
+            )
+
+    def _require_there(self, name: str) -> None:
+        known = [task.name for task in self.tasks()]
+        if name not in known:
+            there = ", ".join(known) or "none yet; add one with: portfolio add-task NAME --train FILE"
+            raise NotFound(f"there is no task {name!r}; the tasks here: {there}")
+
+
+def _recipe(
+    train: str | Path,
+    validation: str | Path | None,
+    test: str | Path | None,
+    columns: Columns,
+    where: Mapping[str, str],
+    unknown_labels: str,
+    seed: int,
+) -> Recipe:
+    return Recipe(
+        train=place(train) or "",
+        validation=place(validation),
+        test=place(test),
+        columns=columns,
+        where=dict(where),
+        unknown_labels=unknown_labels,
+        seed=seed,
+    )
+
+
+def _require_same_source(here: TaskRecord, train: str, where: dict[str, str], sequence: str | Path) -> None:
+    """A task that is here already is skipped only if it is the one that the sequence means."""
+    recipe = Recipe.from_json(here.reading)
+    if (recipe.train, recipe.where) != (place(train), where):
+        raise Conflict(
+            f"task {here.name!r} is here already, but was read from {recipe.train} {recipe.where or ''}, not from "
+            f"{train} {where or ''}; rename it in {sequence}, or remove it with: portfolio remove-task {here.name}"
+        )
+
+
+def _lasting(base: str) -> str:
+    """A base's directory as an absolute path; any other name as it is."""
+    return str(Path(base).absolute()) if Path(base).is_dir() and base != "minilm" else base

@@ -1,0 +1,155 @@
+"""Plain data that travels between the floors of the package: no torch, no SQL, no I/O."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from portfolio.refs import Ref
+
+
+_Record = TypeVar("_Record")
+
+
+def to_json(record: Any) -> str:
+    """Canonical JSON of a dataclass: sorted keys, no spaces, so that equal records give equal bytes."""
+    return json.dumps(dataclasses.asdict(record), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def from_json(kind: type[_Record], text: str) -> _Record:
+    """The record that `to_json` wrote; for flat records, whose lists were tuples."""
+    fields = json.loads(text)
+    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseContract:
+    """Which frozen base a portfolio stands on, and how its states are read. Written to `base.json`."""
+
+    name: str  # as the user named it: `minilm`, a directory, a hub name
+    revision: str | None  # of a hub name
+    fingerprint: str  # SHA-256 over weights, config and tokenizer
+    model_type: str
+    hidden_size: int
+    blocks: int
+    trunk: int  # blocks 0 .. trunk-1 are touched by no adapter
+    pooling: str  # `mean` over tokens, or `last` token
+    max_tokens: int  # longer inputs are cut
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where one split came from. The rows themselves are never stored."""
+
+    split: str  # `train`, `validation` or `test`
+    path: str  # absolute path, or `hub:NAME[:CONFIG]`
+    sha256: str  # of the split's rows as read: text, pair, label
+    rows: int
+    held_out_of: str | None = None  # `train`, when the split was held out and not given
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRecord:
+    """A task as the store knows it. Digests name blobs."""
+
+    name: str
+    kind: str  # `classification`
+    labels: tuple[str, ...]
+    has_pairs: bool
+    columns: tuple[str, str | None, str]  # text, pair, label
+    sources: tuple[Source, ...]
+    seed: int  # of the splits
+    reading: str  # JSON of how its files were read: places, columns, filter; so that they can be read again
+    centroids: str  # digest: class counts and means, for the router
+    scatter: str  # digest: within-class scatter, read only when the task is removed
+    evaluation: str  # digest: routing features, labels and own predictions of validation and test rows
+    notes: tuple[str, ...] = ()  # what the reader noticed: imbalance, dropped rows
+    added_at: str = ""  # ISO 8601, UTC
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterRecord:
+    """One immutable version of an adapter with its head."""
+
+    name: str
+    version: int
+    task: str
+    digest: str  # of its safetensors blob
+    method: str
+    config: str  # canonical JSON of the method's config
+    training: str  # canonical JSON of the training config
+    parameters: int
+    bytes: int
+    seconds: float  # of training
+    epochs: int
+    seed: int
+    validation_score: float  # accuracy in [0, 1]
+    notes: tuple[str, ...] = ()  # restarts, early stop
+    created_at: str = ""  # ISO 8601, UTC
+
+    @property
+    def ref(self) -> Ref:
+        return Ref(self.name, self.version)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """Scores on `task` after `step` was added; None where it was not measured, never 0. All in [0, 1]."""
+
+    step: str
+    task: str
+    rows: int  # test rows behind the figures
+    oracle: float | None = None  # accuracy with the true task given
+    routed: float | None = None  # accuracy over the union of labels known so far, forced choice
+    routing: float | None = None  # share of rows sent to their own task, forced choice
+    coverage: float | None = None  # share of rows not abstained on
+    selective: float | None = None  # routed accuracy over the covered rows
+    floor: float | None = None  # routed, whitened class centroids alone, no adapter
+    baseline: float | None = None  # always the most frequent label of train; the b of FWT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouterState:
+    """The router's share of the store: its running sums, and the thresholds chosen for them."""
+
+    totals: str  # digest: sums over all tasks
+    threshold: float  # abstain below this in-scope score
+    temperature: float  # of P(task | x)
+    coverage: float  # wanted share of in-scope inputs kept
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """One consistent reading of a portfolio."""
+
+    generation: int  # grows by one with every change
+    contract: BaseContract
+    tasks: tuple[TaskRecord, ...]  # in the order they were added
+    adapters: tuple[AdapterRecord, ...]
+    cells: tuple[Cell, ...]
+    router: RouterState | None  # None while there is no task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """The router's decision for one input."""
+
+    tasks: tuple[str, ...]  # best first
+    scores: tuple[float, ...]  # P(task | x) of those tasks
+    margin: float  # the best task's probability minus the runner-up's
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a portfolio says to one input."""
+
+    text: str
+    label: str | None  # None when abstained
+    probability: float | None  # P(label | x)
+    task: str | None
+    adapter: str | None  # `name@version`
+    abstained: bool
+    route: Route

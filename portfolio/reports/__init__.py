@@ -1,0 +1,10 @@
+"""What a portfolio can say about itself: no torch, no SQL, only a `Snapshot` read.
+
+metrics.py    pure functions of a results matrix: average accuracy, BWT, forgetting, FWT, …
+report.py     the figures of one portfolio as data, and as JSON
+summary.py    the report in a few plain sentences
+terminal.py   the report on a terminal
+listing.py    the tasks of a portfolio, and one task in full: as JSON and on a terminal
+tables.py     tables that fit the terminal
+wording.py    how numbers and names are written for people
+"""

@@ -1,0 +1,67 @@
+"""Tables that fit the terminal, framed by nothing but a line under the header.
+
+Names give way to figures. A figure is never cut, as a cut figure is a wrong one: where a terminal is too narrow even
+so, the table runs over its edge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+_ASCII_RULE = box.Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
+_WIDEST_NAME = 32
+_NARROWEST_NAME = 8
+
+
+def bare_table(console: Console, *, gap: int = 2) -> Table:
+    """An empty table with `gap` blanks, 1 or more, between its columns."""
+    return Table(
+        box=_ASCII_RULE if console.options.ascii_only else box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, gap - 1, 0, 0),
+        header_style="bold",
+    )
+
+
+def figures_table(
+    headers: Sequence[str], rows: Sequence[Sequence[str | Text]], console: Console, *, left: int = 1, gap: int = 2
+) -> Table:
+    """A table of a name and figures a row; names are cut to the room that the figures leave.
+
+    Args:
+        rows: one line of text each, as many cells as there are headers.
+        left: how many columns, from the first, are set to the left; the others are set to the right.
+    """
+    widths = [_width(header, [row[column] for row in rows]) for column, header in enumerate(headers)]
+    taken = sum(gap + width for width in widths[1:])
+    widths[0] = min(widths[0], max(min(console.width - taken, _WIDEST_NAME), _NARROWEST_NAME))
+    table = bare_table(console, gap=gap)
+    table.width = widths[0] + taken
+    for column, (header, width) in enumerate(zip(headers, widths, strict=True)):
+        table.add_column(header, justify="left" if column < left else "right", width=width, no_wrap=True)
+    for name, *figures in rows:
+        table.add_row(_clip(name, widths[0], console), *figures)
+    return table
+
+
+def print_table(table: Table, console: Console) -> None:
+    """Write the table whole, over the edge of the terminal if need be."""
+    console.print(table, crop=False)
+
+
+def _width(header: str, cells: Sequence[str | Text]) -> int:
+    return max(len(line) for line in (*header.splitlines(), *(str(cell) for cell in cells), ""))
+
+
+def _clip(name: str | Text, width: int, console: Console) -> Text:
+    text = name.copy() if isinstance(name, Text) else Text(name)
+    if len(text) > width:
+        text.right_crop(len(text) - width + 1)
+        text.append("~" if console.options.ascii_only else "…")
+    return text

@@ -1,0 +1,62 @@
+"""How numbers and names are written for people; in ASCII where the terminal knows no more."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+NOTHING = "-"  # stands where a score was not measured
+
+_SMALLEST_CHANGE = 1e-9  # below this a change is what rounding left over
+
+
+def percent(value: float | None) -> str:
+    """A score in [0, 1] as a percentage of at most four characters: `97.5`, `100`."""
+    if value is None:
+        return NOTHING
+    return f"{100 * value:.1f}".replace("100.0", "100")
+
+
+def points(value: float | None) -> str:
+    """A difference of scores in percentage points, signed: `-1.2`; a real but small one keeps its digits: `-0.02`."""
+    if value is None:
+        return NOTHING
+    if abs(value) < _SMALLEST_CHANGE:
+        return "0.0"
+    return f"{100 * value:+.2f}" if abs(value) < 0.0005 else f"{100 * value:+.1f}"
+
+
+def count(number: int, noun: str = "") -> str:
+    """`1,234`, or with a noun `1 task`, `2 tasks`."""
+    if not noun:
+        return f"{number:,}"
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def size(number_of_bytes: int) -> str:
+    """`512 B`, `1.8 MB`: powers of 1,000."""
+    if number_of_bytes < 1000:
+        return f"{number_of_bytes} B"
+    value, unit = number_of_bytes / 1000, "kB"
+    for larger in ("MB", "GB", "TB"):
+        if value < 999.95:  # what would be written as 1000.0
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.1f} {unit}"
+
+
+def duration(seconds: float) -> str:
+    """`4.2 s`, `31 s`, `2 min 05 s`, `1 h 03 min`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600:,} h {whole % 3600 // 60:02d} min"
+
+
+def plain(text: str, console: Console) -> str:
+    """`text` without anything that could steer the terminal or that it cannot show: such characters as escapes."""
+    visible = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    return visible.encode(console.encoding, "backslashreplace").decode(console.encoding)

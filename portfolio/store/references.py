@@ -1,0 +1,82 @@
+"""Which blobs a portfolio needs, and the deleting of those that a change left behind.
+
+Each new task writes new sums for the router, of several megabytes; kept for ever, the old ones would outgrow the
+adapters. They are kept for `KEPT_CHANGES`, because another thread or process may still work from an earlier snapshot,
+and no file is deleted within `KEPT_S` of being put, because somebody may be about to commit what refers to it.
+
+Every function works in the caller's transaction, so that no process deletes what another one commits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterable
+
+from portfolio.store.blobs import Blobs
+from portfolio.store.rows import checksum, insert
+
+KEPT_CHANGES = 8
+KEPT_S = 600.0
+
+# Every column that refers to a blob, with what the blob is called in messages.
+_REFERENCES = """
+    SELECT centroids AS digest, 'centroids of task ' || name AS used_as FROM task
+    UNION ALL SELECT scatter, 'scatter of task ' || name FROM task
+    UNION ALL SELECT evaluation, 'evaluation of task ' || name FROM task
+    UNION ALL SELECT digest, 'adapter ' || name || '@' || version FROM version
+    UNION ALL SELECT totals, 'sums of the router' FROM router
+"""
+
+
+def blob_uses(db: sqlite3.Connection) -> dict[str, list[str]]:
+    """For each digest that a row refers to: what it is, in words."""
+    uses: dict[str, list[str]] = {}
+    for digest, used_as in db.execute(_REFERENCES):
+        uses.setdefault(str(digest), []).append(str(used_as))  # damage can turn a text into bytes
+    return uses
+
+
+def task_blobs(db: sqlite3.Connection, name: str) -> set[str]:
+    """The digests that the rows of this task and its adapters name."""
+    found = db.execute(
+        "SELECT centroids FROM task WHERE name = :name UNION SELECT scatter FROM task WHERE name = :name "
+        "UNION SELECT evaluation FROM task WHERE name = :name UNION SELECT digest FROM version WHERE task = :name",
+        {"name": name},
+    )
+    return {digest for (digest,) in found}
+
+
+def retire(db: sqlite3.Connection, blobs: Blobs, left: Iterable[str], generation: int, now_s: float) -> None:
+    """Note what the change to `generation` left behind, and delete what was left behind long enough ago.
+
+    Args:
+        now_s: seconds since the epoch.
+    """
+    for digest in left:
+        db.execute("DELETE FROM retired WHERE digest = ?", (digest,))
+        insert(db, "retired", {"digest": digest, "generation": generation, "is_deleted": 0})
+    expired = db.execute(
+        "SELECT * FROM retired WHERE is_deleted = 0 AND generation <= ?", (generation - KEPT_CHANGES,)
+    ).fetchall()
+    uses = blob_uses(db) if expired else {}
+    for row in expired:
+        digest = row["digest"]
+        if digest in uses:  # needed again
+            db.execute("DELETE FROM retired WHERE digest = ?", (digest,))
+        elif now_s - blobs.put_at_s(digest) > KEPT_S:
+            with contextlib.suppress(OSError):
+                blobs.delete(digest)
+                gone = {**row, "is_deleted": 1}
+                db.execute("UPDATE retired SET is_deleted = 1, checksum = ? WHERE digest = ?", (checksum(gone), digest))
+
+
+def is_deleted(db: sqlite3.Connection, digest: str) -> bool:
+    """Whether the blob was needed by an earlier state only, and was deleted."""
+    row = db.execute("SELECT is_deleted FROM retired WHERE digest = ?", (digest,)).fetchone()
+    return row is not None and bool(row["is_deleted"]) and digest not in blob_uses(db)
+
+
+def waiting_to_be_deleted(db: sqlite3.Connection) -> set[str]:
+    """The digests that were left behind and are still kept."""
+    return {str(digest) for (digest,) in db.execute("SELECT digest FROM retired WHERE is_deleted = 0")}

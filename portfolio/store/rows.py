@@ -1,0 +1,262 @@
+"""Records to rows and back: all SQL over the tables of records. Every function works in the caller's transaction.
+
+A row's `checksum` is the first 16 hex digits of the SHA-256 of its other filled columns, as JSON with sorted keys.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from portfolio.errors import StoreError
+from portfolio.records import AdapterRecord, BaseContract, Cell, RouterState, Source, TaskRecord, from_json, to_json
+
+_Record = TypeVar("_Record")
+_Values = dict[str, Any]  # column name to value
+
+_SCORES = ("oracle", "routed", "routing", "coverage", "selective", "floor", "baseline")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One thing that happened to a portfolio."""
+
+    at: str  # ISO 8601, UTC
+    action: str  # `init`, `add-task`, `remove-task` or `measure`
+    subject: str  # a task's name; for `init` the base's, for `measure` the steps measured
+    detail: str  # a JSON object
+
+
+def checksum(row: Mapping[str, Any]) -> str:
+    """What the `checksum` column of this row must be."""
+    filled = {column: value for column, value in row.items() if column != "checksum" and value is not None}
+    # default=repr: damage can turn a text into bytes, which JSON knows not.
+    return hashlib.sha256(json.dumps(filled, sort_keys=True, default=repr).encode()).hexdigest()[:16]
+
+
+def insert(db: sqlite3.Connection, table: str, values: _Values) -> None:
+    """A new row, with its checksum."""
+    row = {**values, "checksum": checksum(values)}
+    columns = ", ".join(row)
+    places = ", ".join(f":{column}" for column in row)
+    db.execute(f"INSERT INTO {table} ({columns}) VALUES ({places})", row)
+
+
+# The portfolio itself
+
+
+def contract_json(contract: BaseContract) -> str:
+    """The canonical JSON of a contract, also where a path in it is not valid UTF-8."""
+    return to_json(contract).encode("utf-8", errors="backslashreplace").decode("utf-8")
+
+
+def insert_portfolio(db: sqlite3.Connection, contract: BaseContract, now: str) -> None:
+    insert(db, "portfolio", {"one": 1, "generation": 0, "contract": contract_json(contract), "created_at": now})
+
+
+def read_contract(db: sqlite3.Connection) -> BaseContract:
+    return _decoded("portfolio", _only(db, "portfolio"), lambda row: from_json(BaseContract, row["contract"]))
+
+
+def read_generation(db: sqlite3.Connection) -> int:
+    return _decoded("portfolio", _only(db, "portfolio"), lambda row: int(row["generation"]))
+
+
+def advance_generation(db: sqlite3.Connection) -> int:
+    """Add one to the generation, and give the new one."""
+    generation = read_generation(db) + 1
+    row = {**_only(db, "portfolio"), "generation": generation}
+    db.execute("UPDATE portfolio SET generation = ?, checksum = ?", (generation, checksum(row)))
+    return generation
+
+
+# Tasks, versions, aliases
+
+
+def insert_task(db: sqlite3.Connection, task: TaskRecord) -> None:
+    """Put the task at the next position."""
+    position = db.execute("SELECT COALESCE(MAX(position), 0) + 1 FROM task").fetchone()[0]
+    insert(
+        db,
+        "task",
+        {
+            **{field.name: getattr(task, field.name) for field in dataclasses.fields(task)},
+            "position": position,
+            "labels": json.dumps(task.labels),
+            "has_pairs": int(task.has_pairs),
+            "columns": json.dumps(task.columns),
+            "sources": json.dumps([dataclasses.asdict(source) for source in task.sources]),
+            "seed": int(task.seed),
+            "notes": json.dumps(task.notes),
+        },
+    )
+
+
+def delete_task(db: sqlite3.Connection, name: str) -> None:
+    """Remove a task with its adapters, their aliases and its row and column of the results."""
+    db.execute(
+        "DELETE FROM alias WHERE EXISTS "
+        "(SELECT 1 FROM version WHERE task = ? AND version.name = alias.name AND version.version = alias.version)",
+        (name,),
+    )
+    db.execute("DELETE FROM version WHERE task = ?", (name,))
+    db.execute("DELETE FROM cell WHERE step = ? OR task = ?", (name, name))
+    db.execute("DELETE FROM task WHERE name = ?", (name,))
+
+
+def task_names(db: sqlite3.Connection) -> list[str]:
+    """The names of all tasks, in the order they were added."""
+    return [row["name"] for row in db.execute("SELECT name FROM task ORDER BY position")]
+
+
+def read_tasks(db: sqlite3.Connection) -> tuple[TaskRecord, ...]:
+    rows = db.execute("SELECT * FROM task ORDER BY position")
+    return tuple(_decoded("task", row, _task) for row in rows)
+
+
+def insert_adapter(db: sqlite3.Connection, adapter: AdapterRecord) -> None:
+    insert(
+        db,
+        "version",
+        {
+            **{field.name: getattr(adapter, field.name) for field in dataclasses.fields(adapter)},
+            "version": int(adapter.version),
+            "parameters": int(adapter.parameters),
+            "bytes": int(adapter.bytes),
+            "seconds": float(adapter.seconds),
+            "epochs": int(adapter.epochs),
+            "seed": int(adapter.seed),
+            "validation_score": float(adapter.validation_score),
+            "notes": json.dumps(adapter.notes),
+        },
+    )
+
+
+def has_version(db: sqlite3.Connection, name: str, version: int) -> bool:
+    found = db.execute("SELECT 1 FROM version WHERE name = ? AND version = ?", (name, version)).fetchone()
+    return found is not None
+
+
+def read_adapters(db: sqlite3.Connection) -> tuple[AdapterRecord, ...]:
+    """All versions of all adapters, in the order of their tasks."""
+    rows = db.execute(
+        "SELECT version.* FROM version JOIN task ON task.name = version.task "
+        "ORDER BY task.position, version.name, version.version"
+    )
+    return tuple(_decoded("version", row, _adapter) for row in rows)
+
+
+def insert_alias(db: sqlite3.Connection, name: str, alias: str, version: int) -> None:
+    insert(db, "alias", {"name": name, "alias": alias, "version": int(version)})
+
+
+# Results and the router
+
+
+def put_cells(db: sqlite3.Connection, cells: Iterable[Cell]) -> None:
+    """Write cells, each wholly in the place of an earlier one of the same step and task. NaN is stored as None."""
+    for cell in cells:
+        db.execute("DELETE FROM cell WHERE step = ? AND task = ?", (cell.step, cell.task))
+        scores = {score: _measured(getattr(cell, score)) for score in _SCORES}
+        insert(db, "cell", {"step": cell.step, "task": cell.task, "rows": int(cell.rows), **scores})
+
+
+def read_cells(db: sqlite3.Connection) -> tuple[Cell, ...]:
+    """All cells, row by row of the results matrix."""
+    rows = db.execute(
+        "SELECT cell.* FROM cell JOIN task AS s ON s.name = cell.step JOIN task AS t ON t.name = cell.task "
+        "ORDER BY s.position, t.position"
+    )
+    return tuple(_decoded("cell", row, _cell) for row in rows)
+
+
+def put_router(db: sqlite3.Connection, router: RouterState | None) -> None:
+    """Write the router's state in the place of the earlier one; None removes it."""
+    db.execute("DELETE FROM router")
+    if router is not None:
+        insert(
+            db,
+            "router",
+            {
+                "one": 1,
+                "totals": router.totals,
+                "threshold": float(router.threshold),
+                "temperature": float(router.temperature),
+                "coverage": float(router.coverage),
+            },
+        )
+
+
+def read_router(db: sqlite3.Connection) -> RouterState | None:
+    row = db.execute("SELECT totals, threshold, temperature, coverage FROM router").fetchone()
+    return None if row is None else _decoded("router", row, lambda values: RouterState(**dict(values)))
+
+
+# Events
+
+
+def append_event(db: sqlite3.Connection, event: Event) -> None:
+    number = db.execute("SELECT COALESCE(MAX(number), 0) + 1 FROM event").fetchone()[0]
+    insert(db, "event", {"number": number, **dataclasses.asdict(event)})
+
+
+def read_events(db: sqlite3.Connection) -> tuple[Event, ...]:
+    """All events, oldest first; by number, as a clock may have gone backwards."""
+    rows = db.execute("SELECT at, action, subject, detail FROM event ORDER BY number")
+    return tuple(_decoded("event", row, lambda values: Event(**dict(values))) for row in rows)
+
+
+# Shared by all tables
+
+
+def _only(db: sqlite3.Connection, table: str) -> sqlite3.Row:
+    row: sqlite3.Row | None = db.execute(f"SELECT * FROM {table}").fetchone()
+    if row is None:
+        raise StoreError(f"portfolio.db is damaged: its table {table!r} is empty; restore it from a copy")
+    return row
+
+
+def _decoded(table: str, row: sqlite3.Row, decode: Callable[[sqlite3.Row], _Record]) -> _Record:
+    try:
+        return decode(row)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise StoreError(
+            f"portfolio.db is damaged: a row of its table {table!r} cannot be read ({error}); restore it from a copy"
+        ) from error
+
+
+def _task(row: sqlite3.Row) -> TaskRecord:
+    values = _fields_of(TaskRecord, row)
+    return TaskRecord(
+        **{
+            **values,
+            "labels": tuple(json.loads(values["labels"])),
+            "has_pairs": bool(values["has_pairs"]),
+            "columns": tuple(json.loads(values["columns"])),
+            "sources": tuple(Source(**source) for source in json.loads(values["sources"])),
+            "notes": tuple(json.loads(values["notes"])),
+        }
+    )
+
+
+def _adapter(row: sqlite3.Row) -> AdapterRecord:
+    values = _fields_of(AdapterRecord, row)
+    return AdapterRecord(**{**values, "notes": tuple(json.loads(values["notes"]))})
+
+
+def _cell(row: sqlite3.Row) -> Cell:
+    return Cell(**_fields_of(Cell, row))
+
+
+def _fields_of(kind: type[Any], row: sqlite3.Row) -> _Values:
+    return {field.name: row[field.name] for field in dataclasses.fields(kind)}
+
+
+def _measured(score: float | None) -> float | None:
+    return None if score is None or math.isnan(score) else float(score)

@@ -1,0 +1,188 @@
+"""The tables of `portfolio.db`, as numbered migrations: append-only functions that run once each.
+
+Every row that holds state ends in a `checksum` over its other filled columns (rows.py), because SQLite itself notices a
+damaged page but not a flipped bit inside a text. A new column that may be NULL leaves old checksums valid. SQL is kept
+plain enough to be moved to PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from portfolio.errors import SchemaTooNew, StoreError
+
+Migration = Callable[[sqlite3.Connection], None]
+
+
+def _first_tables(db: sqlite3.Connection) -> None:
+    """Tasks, versions of adapters, aliases, results, the router's state, events."""
+    for statement in _FIRST_TABLES:
+        db.execute(statement)
+
+
+_FIRST_TABLES = (
+    """
+    CREATE TABLE portfolio (
+        one INTEGER PRIMARY KEY CHECK (one = 1),  -- a single row
+        generation INTEGER NOT NULL,
+        contract TEXT NOT NULL,
+        created_at TEXT NOT NULL,
+        checksum TEXT NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE task (
+        name TEXT PRIMARY KEY NOT NULL,
+        position INTEGER NOT NULL UNIQUE,  -- the order of adding; removals leave gaps
+        kind TEXT NOT NULL,
+        labels TEXT NOT NULL,  -- JSON
+        has_pairs INTEGER NOT NULL CHECK (has_pairs IN (0, 1)),
+        columns TEXT NOT NULL,  -- JSON
+        sources TEXT NOT NULL,  -- JSON
+        seed INTEGER NOT NULL,
+        reading TEXT NOT NULL,  -- JSON: how the files were read
+        centroids TEXT NOT NULL,  -- a blob's digest, as the next two
+        scatter TEXT NOT NULL,
+        evaluation TEXT NOT NULL,
+        notes TEXT NOT NULL,  -- JSON
+        added_at TEXT NOT NULL,
+        checksum TEXT NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE version (
+        name TEXT NOT NULL,
+        version INTEGER NOT NULL CHECK (version >= 1),
+        task TEXT NOT NULL REFERENCES task (name),
+        digest TEXT NOT NULL,
+        method TEXT NOT NULL,
+        config TEXT NOT NULL,
+        training TEXT NOT NULL,
+        parameters INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        seconds REAL NOT NULL,
+        epochs INTEGER NOT NULL,
+        seed INTEGER NOT NULL,
+        validation_score REAL NOT NULL,
+        notes TEXT NOT NULL,  -- JSON
+        created_at TEXT NOT NULL,
+        checksum TEXT NOT NULL,
+        PRIMARY KEY (name, version)
+    )
+    """,
+    "CREATE INDEX version_task ON version (task)",
+    """
+    CREATE TABLE alias (
+        name TEXT NOT NULL,
+        alias TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        checksum TEXT NOT NULL,
+        PRIMARY KEY (name, alias),
+        FOREIGN KEY (name, version) REFERENCES version (name, version)
+    )
+    """,
+    """
+    CREATE TABLE cell (
+        step TEXT NOT NULL REFERENCES task (name),
+        task TEXT NOT NULL REFERENCES task (name),
+        rows INTEGER NOT NULL,
+        oracle REAL,
+        routed REAL,
+        routing REAL,
+        coverage REAL,
+        selective REAL,
+        floor REAL,
+        baseline REAL,
+        checksum TEXT NOT NULL,
+        PRIMARY KEY (step, task)
+    )
+    """,
+    "CREATE INDEX cell_task ON cell (task)",
+    """
+    CREATE TABLE router (
+        one INTEGER PRIMARY KEY CHECK (one = 1),  -- a single row, or none while there is no task
+        totals TEXT NOT NULL,
+        threshold REAL NOT NULL,
+        temperature REAL NOT NULL,
+        coverage REAL NOT NULL,
+        checksum TEXT NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE retired (  -- blobs that a change left behind
+        digest TEXT PRIMARY KEY NOT NULL,
+        generation INTEGER NOT NULL,  -- the one whose change left it
+        is_deleted INTEGER NOT NULL CHECK (is_deleted IN (0, 1)),
+        checksum TEXT NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE event (
+        number INTEGER PRIMARY KEY,
+        at TEXT NOT NULL,
+        action TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        detail TEXT NOT NULL,  -- JSON
+        checksum TEXT NOT NULL
+    )
+    """,
+    """
+    CREATE TRIGGER event_is_not_changed BEFORE UPDATE ON event
+    BEGIN SELECT RAISE(ABORT, 'events are only ever appended'); END
+    """,
+    """
+    CREATE TRIGGER event_is_not_deleted BEFORE DELETE ON event
+    BEGIN SELECT RAISE(ABORT, 'events are only ever appended'); END
+    """,
+)
+
+MIGRATIONS: tuple[Migration, ...] = (_first_tables,)  # append only; the first is number 1
+SCHEMA_VERSION = len(MIGRATIONS)
+
+# The tables whose rows carry a checksum.
+STATE_TABLES = ("portfolio", "task", "version", "alias", "cell", "router", "retired", "event")
+
+
+def migrate(db: sqlite3.Connection, now: str, migrations: Sequence[Migration] = MIGRATIONS) -> None:
+    """Run the migrations that `db` has not had, in the caller's transaction, and record each."""
+    db.execute(
+        "CREATE TABLE IF NOT EXISTS migration "
+        "(number INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at TEXT NOT NULL)"
+    )
+    for number, migration in enumerate(migrations, start=1):
+        if number > schema_version(db):
+            migration(db)
+            db.execute(
+                "INSERT INTO migration (number, name, applied_at) VALUES (?, ?, ?)",
+                (number, migration.__name__.lstrip("_"), now),
+            )
+
+
+def schema_version(db: sqlite3.Connection) -> int:
+    """The number of the last migration that ran; 0 for a database that had none."""
+    if db.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'migration'").fetchone() is None:
+        return 0
+    return int(db.execute("SELECT COALESCE(MAX(number), 0) FROM migration").fetchone()[0])
+
+
+def require_known_schema(db: sqlite3.Connection, path: Path) -> int:
+    """The schema version of the database at `path`, if this package can use it.
+
+    Raises:
+        SchemaTooNew: a later version of this package wrote it.
+        StoreError: it is no portfolio's database.
+    """
+    version = schema_version(db)
+    if version > SCHEMA_VERSION:
+        raise SchemaTooNew(
+            f"{path} has schema version {version}, but this version of the package knows schemas up to "
+            f"{SCHEMA_VERSION}; install the later one that wrote it: pip install --upgrade adapter-portfolio"
+        )
+    if version < 1:
+        raise StoreError(
+            f"{path} is not a portfolio's database: it is empty or another program's (expected a table 'migration' "
+            "with at least one row); restore it from a copy of the portfolio"
+        )
+    return version

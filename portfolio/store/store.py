@@ -1,0 +1,309 @@
+"""Store: a portfolio on disk. One method for one intention, one transaction for one method.
+
+Blobs are written before the transaction that refers to them, so a process that dies at any instant leaves the old
+state or the new one, and at worst blobs that nothing refers to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import shlex
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from types import TracebackType
+
+from portfolio.errors import Conflict, DamagedBlob, NotFound, require
+from portfolio.records import AdapterRecord, BaseContract, Cell, RouterState, Snapshot, TaskRecord
+from portfolio.refs import check_name
+from portfolio.store import rows
+from portfolio.store.blobs import Blobs, damage
+from portfolio.store.creation import BLOBS, CONTRACT, DATABASE, create_layout
+from portfolio.store.database import Database
+from portfolio.store.durable import write_whole
+from portfolio.store.references import is_deleted, retire, task_blobs
+from portfolio.store.rows import Event
+from portfolio.store.schema import SCHEMA_VERSION, migrate, require_known_schema
+from portfolio.store.verify import Fault, find_faults
+
+CHAMPION = "champion"  # the alias of the version that routes and answers
+
+Clock = Callable[[], datetime]
+
+
+class GenerationMoved(Conflict):
+    """Another process changed the portfolio after the snapshot was read: read again, compute again, commit again."""
+
+
+def utc_now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+class Store(contextlib.AbstractContextManager["Store"]):
+    """A portfolio's directory, for many threads and many processes at once. Nothing stays open between calls."""
+
+    def __init__(self, path: Path, contract: BaseContract, clock: Clock) -> None:
+        """For `create` and `open`, which are the ways to get a store."""
+        self.path = path
+        self.contract = contract
+        self._clock = clock
+        self._database = Database(path / DATABASE)
+        self._blobs = Blobs(path / BLOBS)
+
+    @classmethod
+    def create(cls, path: Path, contract: BaseContract, *, clock: Clock = utc_now) -> Store:
+        """A new portfolio without tasks, whole or not at all; directories above it are made as needed.
+
+        Raises:
+            Conflict: `path` is a portfolio, a file, or a directory with something in it.
+            Unwritable: the disk is full or a directory read-only; what was there is unchanged.
+        """
+        root = Path(path).absolute()
+        create_layout(root, contract, _iso(clock))
+        return cls(root, contract, clock)
+
+    @classmethod
+    def open(cls, path: Path, *, clock: Clock = utc_now) -> Store:
+        """The portfolio at `path`; for reading, its directory may be read-only. An older schema is migrated.
+
+        Raises:
+            NotFound: there is no portfolio.
+            SchemaTooNew: a later version of this package wrote it.
+            StoreError: its database is damaged.
+        """
+        root = Path(path).absolute()
+        if not (root / DATABASE).is_file():
+            raise NotFound(f"no portfolio at {path}; make one with: portfolio -p {shlex.quote(str(path))} init")
+        database = Database(root / DATABASE)
+        with database.reading() as db:
+            version = require_known_schema(db, database.path)
+        if version < SCHEMA_VERSION:
+            with database.writing() as db:
+                migrate(db, _iso(clock))
+        with database.reading() as db:
+            contract = rows.read_contract(db)
+        if not (root / CONTRACT).exists():  # a copy for people, left out by a process killed in `create`
+            with contextlib.suppress(OSError):
+                write_whole(root / CONTRACT, rows.contract_json(contract).encode())
+        return cls(root, contract, clock)
+
+    def close(self) -> None:
+        """Nothing to do: each call closes what it opened. Here so that a store works in a `with` statement."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Reading
+
+    def snapshot(self) -> Snapshot:
+        """Everything but events and bytes, read in one transaction."""
+        with self._database.reading() as db:
+            return Snapshot(
+                generation=rows.read_generation(db),
+                contract=rows.read_contract(db),
+                tasks=rows.read_tasks(db),
+                adapters=rows.read_adapters(db),
+                cells=rows.read_cells(db),
+                router=rows.read_router(db),
+            )
+
+    def generation(self) -> int:
+        """The generation a snapshot would have now: the cheap way to see that nothing changed."""
+        with self._database.reading() as db:
+            return rows.read_generation(db)
+
+    def events(self) -> tuple[Event, ...]:
+        """What ever happened to this portfolio, oldest first. Events are never changed or removed."""
+        with self._database.reading() as db:
+            return rows.read_events(db)
+
+    def get(self, digest: str) -> bytes:
+        """The bytes of a blob, checked against the digest.
+
+        Raises:
+            DamagedBlob: the file is missing, or its bytes have another digest.
+            GenerationMoved: only an earlier state of the portfolio needed it, and it was deleted since.
+        """
+        try:
+            return self._blobs.get(digest)
+        except DamagedBlob:
+            with self._database.reading() as db:
+                was_deleted = is_deleted(db, digest)
+            if was_deleted and not self._blobs.has(digest):
+                raise GenerationMoved(
+                    f"blob {digest} belonged to an earlier state of {self.path} and was deleted since; "
+                    "read a new snapshot"
+                ) from None
+            raise
+
+    def verify(self) -> tuple[Fault, ...]:
+        """Everything found wrong or left over, after reading the whole portfolio; see verify.py."""
+        return find_faults(self._database, self._blobs, self.path)
+
+    # Writing
+
+    def check_writable(self) -> None:
+        """Raise `Unwritable` now rather than after an hour of training."""
+        self._blobs.require_room()
+        with self._database.writing():
+            pass
+
+    def put(self, data: bytes) -> str:
+        """The digest of `data`, which is safe on the disk when this returns; cheap for bytes that are there already.
+
+        Raises:
+            Unwritable: the disk is full or the directory read-only.
+        """
+        return self._blobs.put(data)
+
+    def commit_task(
+        self,
+        *,
+        expected_generation: int,
+        task: TaskRecord,
+        adapter: AdapterRecord,
+        router: RouterState,
+        cells: Sequence[Cell],
+    ) -> None:
+        """Add a task with its first adapter, which becomes the champion, and the router and results that go with it.
+
+        A cell takes the place of an earlier one of the same step and task. Empty times are filled from the clock.
+
+        Raises:
+            Conflict: the name is taken.
+            GenerationMoved: the portfolio changed since generation `expected_generation`.
+            DamagedBlob: a blob that a record names was not put.
+        """
+        check_name(task.name, "task name")
+        check_name(adapter.name, "adapter name")
+        require(adapter.task == task.name, f"adapter {adapter.ref} is for {adapter.task!r}, expected {task.name!r}")
+        now = _iso(self._clock)
+        with self._changing() as db:
+            self._require_free(db, task.name, adapter)
+            generation = self._advance(db, expected_generation)
+            self._require_blobs(task.centroids, task.scatter, task.evaluation, adapter.digest)
+            rows.insert_task(db, dataclasses.replace(task, added_at=task.added_at or now))
+            rows.insert_adapter(db, dataclasses.replace(adapter, created_at=adapter.created_at or now))
+            rows.insert_alias(db, adapter.name, CHAMPION, adapter.version)
+            left = self._put_router(db, router)
+            self._put_cells(db, cells)
+            retire(db, self._blobs, left, generation, self._clock().timestamp())
+            detail = {"adapter": str(adapter.ref), "digest": adapter.digest, "generation": generation}
+            rows.append_event(db, _event(now, "add-task", task.name, detail))
+
+    def commit_removal(
+        self, *, expected_generation: int, name: str, router: RouterState | None, cells: Sequence[Cell]
+    ) -> None:
+        """Remove a task with its adapters, aliases and results. Its events stay on record.
+
+        Its blobs stay on disk for some more changes; see references.py.
+
+        Args:
+            router: the state without the task; None if and only if it was the last one.
+            cells: what was measured again, of the last remaining step.
+
+        Raises:
+            NotFound: no such task.
+            GenerationMoved: the portfolio changed since generation `expected_generation`.
+        """
+        now = _iso(self._clock)
+        with self._changing() as db:
+            names = rows.task_names(db)
+            if name not in names:
+                raise NotFound(f"no task {name!r} in {self.path}; {_known(names)}")
+            generation = self._advance(db, expected_generation)
+            adapters = {str(adapter.ref): adapter.digest for adapter in rows.read_adapters(db) if adapter.task == name}
+            left = task_blobs(db, name)
+            rows.delete_task(db, name)
+            left |= self._put_router(db, router)
+            self._put_cells(db, cells)
+            retire(db, self._blobs, left, generation, self._clock().timestamp())
+            rows.append_event(db, _event(now, "remove-task", name, {"adapters": adapters, "generation": generation}))
+
+    def commit_cells(self, *, expected_generation: int, cells: Sequence[Cell]) -> None:
+        """Write results that were measured again, each in the place of an earlier one of the same step and task.
+
+        Raises:
+            NotFound: a cell names a task that is not there.
+            GenerationMoved: the portfolio changed since generation `expected_generation`.
+        """
+        now = _iso(self._clock)
+        with self._changing() as db:
+            generation = self._advance(db, expected_generation)
+            self._put_cells(db, cells)
+            steps = ", ".join(dict.fromkeys(cell.step for cell in cells))
+            rows.append_event(db, _event(now, "measure", steps, {"cells": len(cells), "generation": generation}))
+
+    # What the commits share
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[sqlite3.Connection]:
+        with self._database.writing() as db:
+            require_known_schema(db, self._database.path)  # a later version may have migrated it since `open`
+            yield db
+
+    def _advance(self, db: sqlite3.Connection, expected: int) -> int:
+        found = rows.read_generation(db)
+        if found != expected:
+            raise GenerationMoved(
+                f"{self.path} is at generation {found}, expected {expected}: it changed meanwhile; "
+                "read a new snapshot, compute again, and commit again"
+            )
+        return rows.advance_generation(db)
+
+    def _require_free(self, db: sqlite3.Connection, name: str, adapter: AdapterRecord) -> None:
+        if name in rows.task_names(db):
+            raise Conflict(
+                f"there is already a task {name!r} in {self.path}; choose another name, or remove it first with: "
+                f"portfolio -p {shlex.quote(str(self.path))} remove-task {name}"
+            )
+        if rows.has_version(db, adapter.name, adapter.version):
+            raise Conflict(f"there is already an adapter {adapter.ref} in {self.path}; choose another name")
+
+    def _require_blobs(self, *digests: str) -> None:
+        for digest in digests:
+            if not self._blobs.has(digest):
+                raise DamagedBlob(damage(self._blobs.path(digest), digest, "is missing"))
+
+    def _put_router(self, db: sqlite3.Connection, router: RouterState | None) -> set[str]:
+        """Write the state after a change of tasks, and give the digests that it leaves behind."""
+        has_tasks = bool(rows.task_names(db))
+        require(
+            has_tasks == (router is not None),
+            "expected a router state while there are tasks" if has_tasks else "expected no router state without tasks",
+        )
+        earlier = rows.read_router(db)
+        rows.put_router(db, router)
+        if router is not None:
+            self._require_blobs(router.totals)
+        if earlier is None or (router is not None and router.totals == earlier.totals):
+            return set()
+        return {earlier.totals}
+
+    def _put_cells(self, db: sqlite3.Connection, cells: Sequence[Cell]) -> None:
+        names = rows.task_names(db)
+        unknown = sorted({name for cell in cells for name in (cell.step, cell.task)} - set(names))
+        if unknown:
+            raise NotFound(f"results name tasks that are not in {self.path}: {', '.join(unknown)}; {_known(names)}")
+        rows.put_cells(db, cells)
+
+
+def _event(now: str, action: str, subject: str, detail: dict[str, object]) -> Event:
+    return Event(at=now, action=action, subject=subject, detail=json.dumps(detail, sort_keys=True))
+
+
+def _iso(clock: Clock) -> str:
+    return clock().astimezone(timezone.utc).isoformat(timespec="seconds")
+
+
+def _known(names: Iterable[str]) -> str:
+    known = list(names)
+    if not known:
+        return "it has no task yet"
+    shown = ", ".join(known[:20])
+    return f"it has: {shown}{f' and {len(known) - 20} more' if len(known) > 20 else ''}"

@@ -1,0 +1,179 @@
+"""Everything that can be wrong with a portfolio's directory, found by reading all of it.
+
+What is damage makes answers wrong or impossible. What is not (temporary files, blobs that nothing refers to) was left
+by a killed process, or is being written at this moment, and does no harm.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from portfolio.errors import PortfolioError, StoreError
+from portfolio.store import rows
+from portfolio.store.blobs import Blobs, damage, file_digest
+from portfolio.store.creation import CONTRACT, UNFINISHED
+from portfolio.store.database import Database
+from portfolio.store.durable import TEMPORARY
+from portfolio.store.references import blob_uses, waiting_to_be_deleted
+from portfolio.store.schema import STATE_TABLES
+
+_FROM_A_COPY = "restore portfolio.db from a copy of the portfolio"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One finding."""
+
+    # Damage: `database`, `row`, `incomplete`, `base`, `blob-missing`, `blob-damaged`. Information: `orphan`, `temporary`.
+    kind: str
+    subject: str  # a file relative to the portfolio, or a table's row
+    message: str
+    is_damage: bool
+
+
+def find_faults(database: Database, blobs: Blobs, root: Path) -> tuple[Fault, ...]:
+    """All faults, those of the database first. Safe while other processes read and write."""
+    faults: list[Fault] = []
+    uses: dict[str, list[str]] | None = None  # None: unknown
+    waiting: set[str] = set()
+    try:
+        with database.reading() as db:
+            db.text_factory = lambda raw: raw.decode("utf-8", errors="backslashreplace")
+            faults += _database_faults(db, database.path.name)
+            uses, waiting = blob_uses(db), waiting_to_be_deleted(db)
+            faults += _contract_faults(db, root / CONTRACT)
+    except PortfolioError as error:
+        faults.append(_damage("database", database.path.name, str(error)))
+    # After the references, so that a blob written meanwhile is an orphan at worst, never a missing one.
+    faults += _blob_faults(blobs, uses, waiting, root)
+    faults += _unfinished(root)
+    return tuple(faults)
+
+
+# The database
+
+
+def _database_faults(db: sqlite3.Connection, name: str) -> Iterator[Fault]:
+    for (said,) in db.execute("PRAGMA integrity_check"):
+        if said != "ok":
+            yield _damage("database", name, f"{name} is damaged: {said}; {_FROM_A_COPY}")
+    for table, number, parent, _ in db.execute("PRAGMA foreign_key_check"):
+        subject = f"{table} row {number}"
+        yield _damage("row", subject, f"{subject} refers to a {parent} that is not there; {_FROM_A_COPY}")
+    yield from _checksum_faults(db)
+    yield from _incomplete(db)
+
+
+def _checksum_faults(db: sqlite3.Connection) -> Iterator[Fault]:
+    for table in STATE_TABLES:
+        for number, row in enumerate(db.execute(f"SELECT * FROM {table}"), start=1):
+            if row["checksum"] != rows.checksum(dict(row)):
+                subject = f"{table} row {number}"
+                what = f"{subject} ({_key(row)}) is not as it was written: its checksum differs"
+                yield _damage("row", subject, f"{what}; {_FROM_A_COPY}")
+
+
+def _key(row: sqlite3.Row) -> str:
+    """The first columns, enough to know a row by."""
+    return ", ".join(f"{column}={str(row[column])[:40]!r}" for column in row.keys()[:2])
+
+
+def _incomplete(db: sqlite3.Connection) -> Iterator[Fault]:
+    """Rows that contradict each other, though each is well formed."""
+    names = rows.task_names(db)
+    for name in names:
+        champion = db.execute(
+            "SELECT 1 FROM version JOIN alias USING (name, version) WHERE version.task = ? AND alias = 'champion'",
+            (name,),
+        ).fetchone()
+        if champion is None:
+            yield _damage("incomplete", name, f"task {name!r} has no champion adapter; remove it and add it again")
+    routers = db.execute("SELECT COUNT(*) FROM router").fetchone()[0]
+    if routers != int(bool(names)):
+        found = f"{routers} router states for {len(names)} tasks, expected {int(bool(names))}"
+        yield _damage("incomplete", "router", f"{found}; {_FROM_A_COPY}")
+    if db.execute("SELECT COUNT(*) FROM portfolio").fetchone()[0] != 1:
+        yield _damage("incomplete", "portfolio", f"expected one row in the table portfolio; {_FROM_A_COPY}")
+
+
+def _contract_faults(db: sqlite3.Connection, path: Path) -> Iterator[Fault]:
+    expected = rows.contract_json(rows.read_contract(db))
+    try:
+        is_equal = path.read_bytes() == expected.encode()
+        found = "differs from the contract in portfolio.db"
+    except OSError as error:
+        is_equal = False
+        found = f"cannot be read ({error.strerror})"
+    if not is_equal:
+        what = f"{path} {found}; delete it, and the next command that opens the portfolio writes it again"
+        yield _damage("base", path.name, what)
+
+
+# The blobs
+
+
+def _blob_faults(blobs: Blobs, uses: dict[str, list[str]] | None, waiting: set[str], root: Path) -> Iterator[Fault]:
+    seen: set[str] = set()
+    for path, digest in blobs.files():
+        subject = os.path.relpath(path, root)
+        if digest is None:
+            if path.name.startswith(TEMPORARY):
+                yield _left_over("temporary", subject, f"{path} is being written, or was left by a killed process")
+            else:
+                yield _left_over("orphan", subject, f"{path} is no blob")
+            continue
+        try:
+            found = _unlike(path, digest)
+        except FileNotFoundError:
+            continue  # deleted since it was listed; if it is needed, it is reported below
+        seen.add(digest)
+        if found is not None:
+            yield _damage("blob-damaged", subject, f"{damage(path, digest, found)}. It is: {_named(uses, digest)}")
+        elif uses is not None and digest not in uses and digest not in waiting:
+            yield _left_over("orphan", subject, f"nothing refers to {path}: a process was killed or gave up")
+    for digest in sorted(set(uses or ()) - seen):
+        yield _missing(blobs, digest, _named(uses, digest), root)
+
+
+def _unlike(path: Path, digest: str) -> str | None:
+    """How the file differs from its digest; None if it does not."""
+    try:
+        found = file_digest(path)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    return None if found == digest else f"has SHA-256 {found}"
+
+
+def _named(uses: dict[str, list[str]] | None, digest: str) -> str:
+    return ", ".join((uses or {}).get(digest, ())) or "needed by nothing"
+
+
+def _missing(blobs: Blobs, digest: str, named: str, root: Path) -> Fault:
+    try:
+        path = blobs.path(digest)
+    except StoreError as error:
+        return _damage("blob-missing", digest, f"{error}, as the digest of: {named}; {_FROM_A_COPY}")
+    message = f"{damage(path, digest, 'is missing')}. It is: {named}"
+    return _damage("blob-missing", os.path.relpath(path, root), message)
+
+
+# What a killed process left
+
+
+def _unfinished(root: Path) -> Iterator[Fault]:
+    for path in sorted(root.glob(f"{UNFINISHED}*")):
+        yield _left_over("temporary", path.name, f"{path} was left by a killed `portfolio init`; it can be deleted")
+
+
+def _damage(kind: str, subject: str, message: str) -> Fault:
+    return Fault(kind=kind, subject=subject, message=message, is_damage=True)
+
+
+def _left_over(kind: str, subject: str, message: str) -> Fault:
+    return Fault(kind=kind, subject=subject, message=f"{message}; it does no harm", is_damage=False)

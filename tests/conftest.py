@@ -1,0 +1,129 @@
+"""A tiny base and toy tasks, for every test that needs a transformer: made from a config and a seed, nothing is fetched."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from portfolio.hosting.base import Base
+
+# Each theme is a task, each of its keys a label, each word says one label and no other.
+THEMES = {
+    "garden": {
+        "plant": ("rose", "tulip", "fern", "moss", "daisy", "ivy"),
+        "tool": ("spade", "rake", "hoe", "shears", "trowel", "barrow"),
+    },
+    "kitchen": {
+        "dish": ("soup", "stew", "pie", "salad", "curry", "roast"),
+        "ware": ("pan", "ladle", "whisk", "kettle", "grater", "bowl"),
+    },
+    "harbour": {
+        "ship": ("ferry", "tug", "barge", "yacht", "trawler", "dinghy"),
+        "weather": ("storm", "fog", "calm", "gale", "drizzle", "sun"),
+    },
+}
+FILLERS = ("the", "a", "my", "this", "that", "please", "now", "here", "again", "old", "new", "small")
+OUTSIDE = ("violin", "opera", "drum", "flute", "choir", "banjo")  # known to the tokenizer, to no theme
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToyFiles:
+    """The two files of a toy task."""
+
+    train: Path
+    test: Path
+
+
+@pytest.fixture(scope="session")
+def tiny_base_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a randomly initialised BERT, 4 blocks of width 32, and a WordPiece tokenizer. Do not change it."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    directory = tmp_path_factory.mktemp("tiny-base")
+    size = _write_tokenizer(directory)
+    config = BertConfig(
+        vocab_size=size,
+        hidden_size=32,
+        num_hidden_layers=4,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        initializer_range=0.2,  # so wide that texts of different words have clearly different states
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = BertModel(config, add_pooling_layer=False)
+    model.save_pretrained(directory)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tiny_base_dir: Path) -> Base:
+    """The base in `tiny_base_dir`, loaded once for all tests: a host put on it must be detached again."""
+    from portfolio.hosting.base import load_base
+
+    return load_base(str(tiny_base_dir))
+
+
+@pytest.fixture
+def toy_task(tmp_path: Path) -> Callable[..., ToyFiles]:
+    """Writes `NAME.train.jsonl` and `NAME.test.jsonl` of a task whose labels are told apart by their words."""
+
+    def write(
+        name: str = "garden",
+        *,
+        theme: str | None = None,
+        train_rows: int = 40,
+        test_rows: int = 10,
+        directory: Path | None = None,
+    ) -> ToyFiles:
+        """`theme` is one of THEMES, by default the one called `name`; rows alternate between its labels."""
+        folder = tmp_path if directory is None else directory
+        folder.mkdir(parents=True, exist_ok=True)
+        examples = toy_examples(theme or name, train_rows + test_rows)
+        files = ToyFiles(train=folder / f"{name}.train.jsonl", test=folder / f"{name}.test.jsonl")
+        write_jsonl(files.train, examples[:train_rows])
+        write_jsonl(files.test, examples[train_rows:])
+        return files
+
+    return write
+
+
+def toy_examples(theme: str, rows: int) -> list[dict[str, str]]:
+    """Texts that all differ, such as `rose the fern moss ivy`, with their labels in turn."""
+    random_words = random.Random(theme)
+    labels = sorted(THEMES[theme])
+    examples: dict[str, str] = {}
+    while len(examples) < rows:
+        label = labels[len(examples) % len(labels)]
+        words = [*random_words.sample(THEMES[theme][label], 4), random_words.choice(FILLERS)]
+        random_words.shuffle(words)
+        examples[" ".join(words)] = label
+    return [{"text": text, "label": label} for text, label in examples.items()]
+
+
+def write_jsonl(path: Path, rows: Sequence[dict[str, str]]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def _write_tokenizer(directory: Path) -> int:
+    """A WordPiece tokenizer that knows the words of the themes, and any other word letter by letter; its size."""
+    from transformers import BertTokenizer
+
+    words = [word for theme in THEMES.values() for label in theme.values() for word in label]
+    letters = [chr(code) for code in range(33, 127) if not chr(code).isupper()]
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{letter}" for letter in letters)]
+    vocabulary = list(dict.fromkeys([*tokens, *FILLERS, *OUTSIDE, *words]))
+    path = directory / "vocab.txt"
+    path.write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
+    tokenizer = BertTokenizer(vocab=str(path), do_lower_case=True, model_max_length=64)
+    tokenizer.save_pretrained(directory)
+    return len(tokenizer)

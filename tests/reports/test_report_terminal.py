@@ -1,0 +1,165 @@
+"""The report on a terminal: fits 80 columns, needs no colour, cuts no figure."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from portfolio.records import Snapshot
+from portfolio.reports.report import build_report
+from portfolio.reports.terminal import print_report
+
+SnapshotOf = Callable[..., Snapshot]
+MakeScreen = Callable[..., Any]
+
+N = None
+LONG_NAMES = [f"{index:03d}-{'long-name' * 12}" for index in range(60)]
+
+
+def losing(tasks: int) -> tuple[list[list[float | None]], list[list[float | None]]]:
+    """An oracle matrix that stays, and a routed one in which task j loses j hundredths of a point a step."""
+    oracle: list[list[float | None]] = [[1.0 - j / 1000 for j in range(tasks)]] * tasks
+    routed: list[list[float | None]] = [[0.9 - j * (i - j) / 10_000 for j in range(tasks)] for i in range(tasks)]
+    return oracle, routed
+
+
+def section(lines: list[str], title: str) -> list[str]:
+    """The lines under a title, up to the next empty line."""
+    start = lines.index(title) + 1
+    end = lines.index("", start) if "" in lines[start:] else len(lines)
+    return lines[start:end]
+
+
+def test_both_matrices_stand_below_the_words(snapshot_of: SnapshotOf, screen: MakeScreen) -> None:
+    shown = screen()
+    snapshot = snapshot_of([[1.0, N], [1.0, 0.95]], [[0.9, N], [0.875, N]], ["banking", "travel"])
+    print_report(build_report(snapshot), shown.console)
+    lines = shown.lines()
+    assert lines[0] == "2 tasks on the frozen base tiny."
+    rows = section(lines, "With the task given: score on a task (column) after each step (row)")
+    assert [row.split() for row in rows if "─" not in row] == [
+        ["after", "1", "2"],
+        ["1", "banking", "100"],
+        ["2", "travel", "100", "95.0"],
+        ["change", "0.0", "0.0"],
+    ]
+    rows = section(lines, "Routed: score on a task (column) after each step (row)")
+    assert [row.split() for row in rows if "─" not in row] == [
+        ["after", "1", "2"],
+        ["1", "banking", "90.0"],
+        ["2", "travel", "87.5", "-"],
+        ["change", "-2.5", "-"],
+    ]
+
+
+def test_each_task_now_has_a_line_and_the_means_close_it(snapshot_of: SnapshotOf, screen: MakeScreen) -> None:
+    shown = screen()
+    print_report(build_report(snapshot_of([[1.0, N], [1.0, 0.95]], names=["banking", "travel"])), shown.console)
+    rows = [row.split() for row in section(shown.lines(), "Each task now")]
+    assert rows[2] == ["1", "banking", "20", "100", "100", "50.0", "87.5", "75.0", "62.5"]
+    assert rows[4] == ["mean", "of", "all", "tasks", "40", "97.5", "97.5", "50.0", "87.5", "75.0", "62.5"]
+
+
+def test_every_figure_stands_with_its_formula(snapshot_of: SnapshotOf, screen: MakeScreen) -> None:
+    shown = screen(width=200)
+    print_report(build_report(snapshot_of([[0.9, N], [0.9, 0.9]], [[0.9, N], [0.8, 0.9]])), shown.console)
+    figures = "\n".join(section(shown.lines(), "Figures"))
+    assert re.search(r"^average accuracy +90\.0 +85\.0 +mean over j of R\[T-1, j\]$", figures, re.MULTILINE)
+    assert re.search(r"^BWT +0\.0 +-10\.0 +mean over j < T-1 of R\[T-1, j\] - R\[j, j\]$", figures, re.MULTILINE)
+    assert re.search(r"^forgetting +0\.0 +\+10\.0 +mean over j < T-1 of \(max over", figures, re.MULTILINE)
+    assert re.search(r"^FWT +- +- +mean over i >= 1", figures, re.MULTILINE)
+    assert re.search(r"^routing accuracy +87\.5 +share of test rows", figures, re.MULTILINE)
+
+
+def test_costs_are_listed_and_added_up(snapshot_of: SnapshotOf, screen: MakeScreen) -> None:
+    shown = screen()
+    print_report(build_report(snapshot_of([[1.0, N], [1.0, 1.0]])), shown.console)
+    rows = [row.split() for row in section(shown.lines(), "Costs")]
+    assert rows[2] == ["task0@1", "bottleneck", "1,200", "5.0", "kB", "2.5", "s", "3", "100"]
+    assert rows[4] == ["all", "adapters", "2,400", "10.0", "kB", "5.0", "s"]
+
+
+@pytest.mark.parametrize("tasks", [0, 1, 2, 10, 12, 13, 40, 60])
+def test_nothing_runs_over_80_columns_however_long_the_names(
+    snapshot_of: SnapshotOf, screen: MakeScreen, tasks: int
+) -> None:
+    shown = screen(width=80)
+    print_report(build_report(snapshot_of(*losing(tasks), LONG_NAMES[:tasks])), shown.console)
+    assert max(map(len, shown.text().splitlines())) <= 80
+
+
+@pytest.mark.parametrize("tasks", [0, 1, 10, 13])
+def test_colour_adds_nothing_to_the_words(snapshot_of: SnapshotOf, screen: MakeScreen, tasks: int) -> None:
+    report = build_report(snapshot_of(*losing(tasks)))
+    plain, colored = screen(), screen(color=True)
+    print_report(report, plain.console)
+    print_report(report, colored.console)
+    assert "\x1b" not in plain.text()
+    assert re.sub(r"\x1b\[[0-9;]*m", "", colored.text()) == plain.text()
+
+
+def test_losses_are_coloured_by_how_much_was_lost(snapshot_of: SnapshotOf, screen: MakeScreen) -> None:
+    shown = screen(color=True)
+    routed = [[0.9, N, N, N], [0.9, 0.9, N, N], [0.9, 0.9, 0.9, N], [0.895, 0.85, 0.99, 0.9]]
+    print_report(build_report(snapshot_of([[0.9] * 4] * 4, routed)), shown.console)
+    for code, score in (("33", "89.5"), ("31", "85.0"), ("32", "99.0")):
+        assert f"\x1b[{code}m{score}\x1b[0m" in shown.text()
+
+
+@pytest.mark.parametrize("tasks", [10, 13])
+def test_a_terminal_that_knows_only_ascii_is_enough(snapshot_of: SnapshotOf, screen: MakeScreen, tasks: int) -> None:
+    shown = screen(encoding="ascii")
+    print_report(build_report(snapshot_of(*losing(tasks), LONG_NAMES[:tasks])), shown.console)
+    assert "----" in shown.text()
+
+
+@pytest.mark.parametrize("width", [20, 40, 60])
+def test_a_narrow_terminal_never_shows_a_cut_figure(snapshot_of: SnapshotOf, screen: MakeScreen, width: int) -> None:
+    """`100` cut to `10`, or `-4.2` to `-4`, would be a wrong figure."""
+    shown, wide = screen(width=width), screen(width=200)
+    report = build_report(snapshot_of(*losing(12)))
+    print_report(report, shown.console)
+    print_report(report, wide.console)
+    title = "With the task given: score on a task (column) after each step (row)"
+    expected = [row.split()[2:] for row in section(wide.lines(), title)[2:-1]]
+    assert len(expected) == 12
+    lines = shown.lines()
+    header = next(index for index, line in enumerate(lines) if line.startswith("after"))
+    got = [row.split()[2:] for row in lines[header + 2 : header + 14]]
+    assert got == expected
+
+
+def test_more_than_twelve_tasks_are_shown_as_added_and_now(snapshot_of: SnapshotOf, screen: MakeScreen) -> None:
+    shown = screen()
+    print_report(build_report(snapshot_of(*losing(13))), shown.console)
+    rows = [row.split() for row in section(shown.lines(), "Each task when it was added, and now")]
+    assert rows[:2] == [["oracle", "routed"], ["task", "added", "now", "change", "added", "now", "change"]]
+    assert rows[3] == ["1", "task0", "100", "100", "0.0", "90.0", "90.0", "0.0"]
+    assert rows[9] == ["7", "task6", "99.4", "99.4", "0.0", "90.0", "89.6", "-0.4"]
+    assert len(rows) == 3 + 13
+
+
+def test_of_very_many_tasks_those_that_lost_most_are_listed(snapshot_of: SnapshotOf, screen: MakeScreen) -> None:
+    shown = screen()
+    print_report(build_report(snapshot_of(*losing(60))), shown.console)
+    lines = shown.lines()
+    assert any(line.startswith("Listed are the 20 of 60 tasks that lost most when routed.") for line in lines)
+    # task j lost j · (59 - j) hundredths of a point: most in the middle, 20 to 39
+    expected = [f"task{task}" for task in range(20, 40)]
+    assert [row.split()[1] for row in section(lines, "Each task when it was added, and now")[3:]] == expected
+    assert [row.split()[1] for row in section(lines, "Each task now")[2:-1]] == expected
+    assert [row.split()[0] for row in section(lines, "Costs")[2:-1]] == [f"{name}@1" for name in expected]
+    assert section(lines, "Costs")[-1].split()[2] == "72,000"  # all 60, not only those listed
+
+
+def test_a_base_with_a_strange_name_cannot_steer_the_terminal(snapshot_of: SnapshotOf, screen: MakeScreen) -> None:
+    snapshot = snapshot_of([[1.0]])
+    contract = dataclasses.replace(snapshot.contract, name="[red]\x1b[2J:smile:")
+    shown = screen()
+    print_report(build_report(dataclasses.replace(snapshot, contract=contract)), shown.console)
+    assert "\x1b" not in shown.text()
+    assert "[red]\\x1b[2J:smile:" in shown.text()

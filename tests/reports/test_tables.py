@@ -1,0 +1,60 @@
+"""Tables: names give way, figures never."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from portfolio.reports.tables import figures_table, print_table
+
+MakeScreen = Callable[..., Any]
+
+names = st.text("abcdefghij-_.", min_size=1, max_size=50)
+figures = st.text("0123456789.,", min_size=1, max_size=9)
+
+
+@given(
+    rows=st.lists(st.tuples(names, figures, figures), min_size=1, max_size=5),
+    width=st.integers(20, 120),
+    gap=st.integers(1, 3),
+    encoding=st.sampled_from(["utf-8", "ascii"]),
+)
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_every_row_is_one_line_with_its_figures_whole_and_its_name_cut_if_need_be(
+    screen: MakeScreen, rows: list[tuple[str, str, str]], width: int, gap: int, encoding: str
+) -> None:
+    shown = screen(width=width, encoding=encoding)
+    print_table(figures_table(["name", "first", "second"], rows, shown.console, gap=gap), shown.console)
+    header, _, *lines = shown.lines()
+    assert header.split() == ["name", "first", "second"]
+    assert len(lines) == len(rows)
+    mark = "~" if encoding == "ascii" else "…"
+    for line, (name, *row) in zip(lines, rows, strict=True):
+        shown_name, *shown_figures = line.split()
+        assert shown_figures == row
+        assert shown_name == name or (shown_name.endswith(mark) and name.startswith(shown_name[:-1]))
+
+
+@given(name=names, width=st.integers(40, 120))
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_table_stays_within_the_terminal_where_its_figures_leave_room(
+    screen: MakeScreen, name: str, width: int
+) -> None:
+    shown = screen(width=width)
+    print_table(figures_table(["name", "figure"], [[name, "123,456.7"]], shown.console), shown.console)
+    assert max(map(len, shown.text().splitlines())) <= width
+
+
+def test_figures_are_set_to_the_right_and_words_to_the_left(screen: MakeScreen) -> None:
+    shown = screen()
+    table = figures_table(["name", "kind", "n"], [["a", "x", "5"], ["bb", "yy", "1,000"]], shown.console, left=2)
+    print_table(table, shown.console)
+    assert shown.lines() == [
+        "name  kind      n",
+        "─────────────────",
+        "a     x         5",
+        "bb    yy    1,000",
+    ]
