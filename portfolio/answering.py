@@ -18,6 +18,7 @@ from torch import Tensor
 from portfolio.engine import Engine, champion_of
 from portfolio.errors import NotFound
 from portfolio.hosting.encode import Batch, Encoded, batches_of_like_length, pad
+from portfolio.hosting.plan import Trunk
 from portfolio.hosting.trunk import BATCH_ROWS, BATCH_TOKENS
 from portfolio.records import AdapterRecord, Answer, Route, Snapshot
 from routing.router import CentroidRouter, Decision
@@ -53,7 +54,8 @@ def answer(
     Raises:
         NotFound: no such task, or no task at all.
     """
-    snapshot, router = engine.refresh(), engine.router
+    now = engine.refresh()
+    snapshot, router = now.snapshot, now.router
     if router is None:
         raise NotFound("this portfolio has no task yet; add one with: portfolio add-task NAME --train FILE")
     given = None if task is None else champion_of(snapshot, task)
@@ -95,7 +97,7 @@ def _answer_routed(
 ) -> list[Answer]:
     batch = pad(encoded, engine.host.base.pad_id)
     bare = engine.host.run(batch)
-    decisions = router.route(engine.host.features(bare, batch).numpy(), top_k=top_k)
+    decisions = router.route(bare.features.numpy(), top_k=top_k)
     asked = [
         _Asked(row, champion_of(snapshot, task), score)
         for row, decision in enumerate(decisions)
@@ -112,17 +114,15 @@ def _answer_routed(
     ]
 
 
-def _ask(engine: Engine, batch: Batch, trunk_state: Tensor | None, asked: Sequence[_Asked]) -> Tensor:
+def _ask(engine: Engine, batch: Batch, trunk: Trunk | None, asked: Sequence[_Asked]) -> Tensor:
     """(asked, labels): P(label | task, x), one pass above the trunk for all of them."""
     if not asked:
         return torch.empty(0, 0)
-    engine.need({one.adapter.ref: one.adapter for one in asked}.values())
+    service = engine.service([one.adapter for one in asked])
     rows = torch.tensor([one.row for one in asked])
     some = batch.select(rows)
-    refs = [str(one.adapter.ref) for one in asked]
-    plan = engine.bank.plan([((ref, 1.0),) for ref in refs])
-    states = engine.host.run(some, plan, trunk_state=None if trunk_state is None else trunk_state[rows])
-    return torch.softmax(engine.bank.heads.logits(engine.host.features(states, some), refs), dim=1)
+    passed = engine.host.run(some, service.plan, trunk=None if trunk is None else trunk.select(rows))
+    return torch.softmax(service.heads.logits(passed.features), dim=1)
 
 
 def _answer_of(

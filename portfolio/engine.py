@@ -7,18 +7,37 @@ Adapters are read from disk when they are first needed. Whatever another process
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from portfolio.errors import DamagedBlob, NotFound
 from portfolio.hosting.bank import Bank
 from portfolio.hosting.base import Base, check_same, load_base
 from portfolio.hosting.encode import Encoded, encode
+from portfolio.hosting.heads import Heads
 from portfolio.hosting.host import Host
+from portfolio.hosting.plan import Plan
 from portfolio.hosting.weights import AdapterWeights, from_bytes
 from portfolio.records import AdapterRecord, RouterState, Snapshot, TaskRecord
 from portfolio.store.store import Store
 from routing.router import CentroidRouter
 from routing.statistics import Centroids, centroids_from_bytes, totals_from_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """What the store held at one moment, and the router of exactly those tasks."""
+
+    snapshot: Snapshot
+    router: CentroidRouter | None  # None while there is no task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """What it takes to run one batch under its adapters; whole whatever comes or goes meanwhile."""
+
+    plan: Plan
+    heads: Heads
 
 
 class Engine:
@@ -35,34 +54,45 @@ class Engine:
         base = base if base is not None else load_base(contract.name, contract.revision)
         check_same(base, contract.name, contract.fingerprint)
         self.store = store
-        self.host = Host(base, trunk=contract.trunk, pooling=contract.pooling)
+        self.host = Host(base, trunk=contract.trunk, pooling=contract.pooling, feature_blocks=contract.feature_blocks)
         self.bank = Bank()
-        self.snapshot: Snapshot = store.snapshot()
-        self.router: CentroidRouter | None = build_router(store, self.snapshot.tasks, self.snapshot.router)
+        self._moment = _read(store)
         self._lock = threading.Lock()
 
-    def refresh(self) -> Snapshot:
+    @property
+    def router(self) -> CentroidRouter | None:
+        """As of the last refresh. Who needs the tasks too takes both from one `refresh`."""
+        return self._moment.router
+
+    def refresh(self) -> Moment:
         """Catch up with the store, if anything in it moved."""
         with self._lock:
-            if self.store.generation() != self.snapshot.generation:
-                now = self.store.snapshot()
-                self.router = build_router(self.store, now.tasks, now.router)
-                gone = set(self.bank.refs) - {str(adapter.ref) for adapter in now.adapters}
-                for ref in gone:
-                    self.bank.remove(ref)
-                self.snapshot = now
-            return self.snapshot
+            if self.store.generation() != self._moment.snapshot.generation:
+                self._moment = _read(self.store)
+                for digest in set(self.bank.refs) - {one.digest for one in self._moment.snapshot.adapters}:
+                    self.bank.remove(digest)
+            return self._moment
 
-    def need(self, adapters: Iterable[AdapterRecord]) -> None:
-        """Bring these adapters into the bank, where they are not yet."""
+    def service(self, adapters: Sequence[AdapterRecord]) -> Service:
+        """For a batch whose row i is answered by adapters[i], each read from disk when it is first needed.
+
+        The bank knows them by digest: a name and version may come again with other weights, once its task was removed.
+        """
+        digests = [record.digest for record in adapters]
         with self._lock:
             for record in adapters:
-                if str(record.ref) not in self.bank:
-                    self.bank.add(str(record.ref), load_adapter(self.store, record))
+                if record.digest not in self.bank:
+                    self.bank.add(record.digest, load_adapter(self.store, record))
+            return Service(plan=self.bank.plan([((one, 1.0),) for one in digests]), heads=self.bank.heads(digests))
 
     def encode(self, texts: Sequence[str], pairs: Sequence[str] | None) -> list[Encoded]:
         """Token ids, cut to the contract's longest input."""
         return encode(self.host.base.tokenizer, texts, pairs, self.store.contract.max_tokens)
+
+
+def _read(store: Store) -> Moment:
+    snapshot = store.snapshot()
+    return Moment(snapshot=snapshot, router=build_router(store, snapshot.tasks, snapshot.router))
 
 
 def champion_of(snapshot: Snapshot, task: str) -> AdapterRecord:
@@ -98,7 +128,14 @@ def build_router(
         centroids = {task.name: load_centroids(store, task) for task in tasks}
     except ValueError as error:
         raise DamagedBlob(f"the router's statistics cannot be read: {error}; look closer with: portfolio verify") from error
-    return CentroidRouter(totals, centroids, threshold=state.threshold, temperature=state.temperature)
+    return CentroidRouter(
+        totals,
+        centroids,
+        threshold=state.threshold,
+        temperature=state.temperature,
+        shrinkage=state.shrinkage,
+        class_names={task.name: task.labels for task in tasks},
+    )
 
 
 def load_centroids(store: Store, task: TaskRecord) -> Centroids:

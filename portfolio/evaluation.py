@@ -1,8 +1,8 @@
 """Measure every task under the router as it is now: one row of both results matrices.
 
-What is kept of a task for this is no text: the router's features of its validation and test rows, their labels, and what its
-own adapter said. A row that goes to its own task needs no model again. A row that goes astray is wrong for certain unless the
-other task knows its label; only then is the other adapter asked.
+What is kept of a task for this is no text: the router's features of its validation and test rows, their labels, and
+what its own adapter said. A row that goes to its own task needs no model again. A row that goes astray is wrong for
+certain unless the other task knows its label; only then is the other adapter asked.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from safetensors.numpy import load, save
 
 from portfolio.errors import DamagedBlob
 from portfolio.records import Cell
-from routing.calibration import choose_temperature, choose_threshold
-from routing.router import CentroidRouter
+from routing.calibration import calibrate
+from routing.router import Calibration, CentroidRouter, Choices
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
@@ -84,25 +84,17 @@ class Astray:
     chosen: str
 
 
-# Called with a task and its rows that went astray: for each, whether the chosen adapter said the right label; None where the
-# texts cannot be read any more.
+# Called with a task and its rows that went astray: for each, whether the chosen adapter said the right label; None where
+# the texts cannot be read any more.
 AskAstray = Callable[[KnownTask, Sequence[Astray]], list[bool] | None]
 
 
-def calibrated(router: CentroidRouter, tasks: Sequence[KnownTask], coverage: float) -> tuple[float, float]:
-    """(threshold, temperature) of a router without them, chosen on all tasks' validation rows.
+def calibrated(router: CentroidRouter, tasks: Sequence[KnownTask], coverage: float) -> Calibration:
+    """The settings of a router, chosen on the validation rows of exactly its tasks, in its order.
 
-    The threshold keeps `coverage` of those rows; the temperature makes P(task | x) as likely as it can be.
+    The threshold keeps `coverage` of those rows; temperature and shrinkage make P(task | x) as likely as it can be.
     """
-    features = np.concatenate([task.rows.validation_features for task in tasks])
-    truth = np.repeat(np.arange(len(tasks)), [len(task.rows.validation_features) for task in tasks])
-    if not len(features):
-        return -np.inf, 1.0
-    threshold = choose_threshold(router.in_scope_scores(features), coverage)
-    if len(tasks) == 1:
-        return threshold, 1.0
-    distances = router.negative_half_distances(features)
-    return threshold, choose_temperature(distances, router.task_of_class, truth)
+    return calibrate(router, [task.rows.validation_features for task in tasks], coverage)
 
 
 def measure(
@@ -131,12 +123,13 @@ def _cell(
     if count == 0:
         return Cell(step=step, task=task.name, rows=0)
     own = rows.test_predictions == rows.test_labels
-    decisions = router.route(rows.test_features)
-    kept = np.array([not decision.abstain for decision in decisions])
-    home = np.array([decision.tasks[0] == task.name for decision in decisions])
+    choices = router.choose(rows.test_features)
+    kept = ~choices.abstain
+    chosen_names = [router.tasks[number] for number in choices.tasks]
+    home = np.array([name == task.name for name in chosen_names])
     astray = []
     for row in np.flatnonzero(~home):
-        label, chosen = task.label_of(int(rows.test_labels[row])), decisions[row].tasks[0]
+        label, chosen = task.label_of(int(rows.test_labels[row])), chosen_names[row]
         if label is not None and label in labels[chosen]:
             astray.append(Astray(row=int(row), label=label, chosen=chosen))
     right: npt.NDArray[np.bool_] | None = own & home
@@ -154,14 +147,14 @@ def _cell(
         routing=float(home.mean()),
         coverage=float(kept.mean()),
         selective=float(right[kept].mean()) if right is not None and kept.any() else None,
-        floor=_floor(task, labels, router),
+        floor=_floor(task, labels, router.tasks, choices),
         baseline=rows.baseline,
     )
 
 
-def _floor(task: KnownTask, labels: Mapping[str, Sequence[str]], router: CentroidRouter) -> float:
+def _floor(task: KnownTask, labels: Mapping[str, Sequence[str]], tasks: Sequence[str], choices: Choices) -> float:
     """Routed accuracy with no adapter at all: the label of the nearest whitened class centroid."""
-    nearest = router.nearest_classes(task.rows.test_features, 1)
-    said = [labels[best[0].task][best[0].number] for best in nearest]
+    nearest = zip(choices.nearest_tasks, choices.nearest_classes, strict=True)
+    said = [labels[tasks[number]][label] for number, label in nearest]
     truth = [task.label_of(int(number)) for number in task.rows.test_labels]
     return float(np.mean([a == b for a, b in zip(said, truth, strict=True)]))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from portfolio.engine import Engine, champion_of, load_adapter, load_centroids
+from portfolio.engine import Engine, Moment, champion_of, load_adapter, load_centroids
 from portfolio.errors import Conflict, DataError
 from portfolio.evaluation import UNKNOWN, AskAstray, Astray, EvaluationSet, KnownTask, calibrated, measure
 from portfolio.hosting.trunk import Prepared, prepare, unprepared
@@ -75,7 +75,7 @@ def add_task(
         Conflict: the name is taken, also if by another process meanwhile.
         TrainingDiverged, ConfigError, Unwritable: nothing is changed.
     """
-    require_free(engine.refresh(), data.name)
+    require_free(engine.refresh().snapshot, data.name)
     learned = _learn(engine, data, config, training, progress)
     store = engine.store
     blob = to_bytes(learned.trained.adapter)
@@ -110,9 +110,10 @@ def add_task(
         notes=data.notes,
     )
     while True:
-        snapshot = engine.refresh()
+        now = engine.refresh()
+        snapshot = now.snapshot
         require_free(snapshot, data.name)
-        foretold = _foretold(engine, snapshot, learned)
+        foretold = _foretold(engine, now, learned)
         totals = _totals(engine, snapshot).add(learned.centroids, learned.scatter)
         known = [*known_tasks(engine, snapshot), learned.known]
         centroids = {record.name: load_centroids(store, record) for record in snapshot.tasks}
@@ -129,10 +130,15 @@ def add_task(
 
 
 def remove_task(engine: Engine, name: str, *, read_again: ReadAgain) -> None:
-    """Take a task out: its sums are subtracted, and the tasks that stay are measured again."""
+    """Take a task out: its sums are subtracted, and the tasks that stay are measured again.
+
+    Raises:
+        NotFound: no such task, also if another process took it out meanwhile.
+    """
     store = engine.store
     while True:
-        snapshot = engine.refresh()
+        snapshot = engine.refresh().snapshot
+        champion_of(snapshot, name)  # refuses a name that is not there
         [record] = [task for task in snapshot.tasks if task.name == name]
         staying = tuple(task for task in snapshot.tasks if task.name != name)
         state, cells = None, []
@@ -161,8 +167,8 @@ def evaluate(engine: Engine, *, read_again: ReadAgain) -> None:
     """
     store = engine.store
     while True:
-        snapshot = engine.refresh()
-        router = engine.router
+        now = engine.refresh()
+        snapshot, router = now.snapshot, now.router
         if router is None:
             return
         known = [_measured_again(engine, snapshot, task, read_again) for task in snapshot.tasks]
@@ -252,8 +258,7 @@ def _labelled(
 
 def _totals(engine: Engine, snapshot: Snapshot) -> Totals:
     if snapshot.router is None:
-        width = 2 * engine.store.contract.hidden_size
-        return Totals.zero(width)
+        return Totals.zero(engine.host.feature_width)
     return totals_from_bytes(engine.store.get(snapshot.router.totals))
 
 
@@ -266,21 +271,27 @@ def _router(
 ) -> tuple[CentroidRouter, RouterState]:
     """The router of these tasks, calibrated, and what the store keeps of it."""
     coverage = snapshot.router.coverage if snapshot.router is not None else DEFAULT_COVERAGE
-    threshold, temperature = calibrated(CentroidRouter(totals, centroids), known, coverage)
-    router = CentroidRouter(totals, centroids, threshold=threshold, temperature=temperature)
-    digest = engine.store.put(totals_to_bytes(totals))
-    state = RouterState(totals=digest, threshold=threshold, temperature=temperature, coverage=coverage)
-    return router, state
+    router = CentroidRouter(totals, centroids)
+    chosen = calibrated(router, known, coverage)
+    state = RouterState(
+        totals=engine.store.put(totals_to_bytes(totals)),
+        threshold=chosen.threshold,
+        temperature=chosen.temperature,
+        shrinkage=chosen.shrinkage,
+        coverage=coverage,
+    )
+    return router.calibrated(chosen), state
 
 
-def _foretold(engine: Engine, snapshot: Snapshot, learned: _Learned) -> list[Cell]:
+def _foretold(engine: Engine, now: Moment, learned: _Learned) -> list[Cell]:
     """How the portfolio did on the new task before it came: R[i-1, i], where its labels were all known."""
+    snapshot = now.snapshot
     known_labels = {label for task in snapshot.tasks for label in task.labels}
-    if engine.router is None or not set(learned.data.labels) <= known_labels:
+    if now.router is None or not set(learned.data.labels) <= known_labels:
         return []
     known = known_tasks(engine, snapshot)
     asker = _asker(engine, snapshot, learned, lambda task: None)
-    [cell] = measure(snapshot.tasks[-1].name, [learned.known], engine.router, asker, others=known)
+    [cell] = measure(snapshot.tasks[-1].name, [learned.known], now.router, asker, others=known)
     return [Cell(step=cell.step, task=cell.task, rows=cell.rows, routed=cell.routed, baseline=cell.baseline)]
 
 

@@ -16,15 +16,18 @@ from portfolio.store.store import Store
 from portfolio.store.verify import Fault
 from portfolio.tasks.columns import GUESS, Columns
 from portfolio.tasks.recipe import Recipe, place, read_test_again
+from portfolio.tasks.sequences import Sequence as TaskSequence
 from portfolio.tasks.sequences import read_sequence
 
 if TYPE_CHECKING:
     from portfolio.engine import Engine
     from portfolio.hosting.base import Base
     from portfolio.methods.config import AdapterConfig
+    from portfolio.tasks.task import TaskData
     from portfolio.training import Progress, TrainingConfig
 
 DEFAULT_MAX_TOKENS = 128
+DEFAULT_METHOD = "bottleneck"
 
 
 class Portfolio:
@@ -65,7 +68,7 @@ class Portfolio:
             BaseUnavailable, ConfigError, Unwritable: nothing is made.
         """
         from portfolio.hosting.base import load_base
-        from portfolio.hosting.host import Host
+        from portfolio.hosting.host import Host, default_feature_blocks
 
         if max_tokens < 2:
             raise ConfigError(f"max_tokens must be 2 or more, got {max_tokens}")
@@ -84,6 +87,7 @@ class Portfolio:
             trunk=trunk,
             pooling=pooling,
             max_tokens=loaded.longest(max_tokens),
+            feature_blocks=default_feature_blocks(count),
         )
         return cls(Store.create(Path(path), contract), loaded)
 
@@ -120,7 +124,7 @@ class Portfolio:
         validation: str | Path | None = None,
         test: str | Path | None = None,
         *,
-        method: str | AdapterConfig = "bottleneck",
+        method: str | AdapterConfig = DEFAULT_METHOD,
         training: TrainingConfig | None = None,
         columns: Columns = GUESS,
         where: Mapping[str, str] | None = None,
@@ -166,11 +170,45 @@ class Portfolio:
             progress=progress,
         )
 
+    def read_task(
+        self,
+        name: str,
+        train: str | Path,
+        validation: str | Path | None = None,
+        test: str | Path | None = None,
+        *,
+        columns: Columns = GUESS,
+        where: Mapping[str, str] | None = None,
+        unknown_labels: str = "error",
+        seed: int = 0,
+    ) -> TaskData:
+        """The examples that `add_task` would learn from, checked as it checks them. Changes nothing, needs no torch.
+
+        Raises:
+            InvalidName, Conflict, DataError, ConfigError: `add_task` would refuse them likewise.
+        """
+        self._require_free(name)
+        return _recipe(train, validation, test, columns, where or {}, unknown_labels, seed).read(name)
+
+    def missing_tasks(self, sequence: str | Path) -> TaskSequence:
+        """A sequence file without the tasks that are here already: what `add_tasks` would add.
+
+        Raises:
+            Conflict: a task of one of its names is here, but was read from elsewhere.
+            NotFound, ConfigError: the file is not there, or something in it cannot be.
+        """
+        spec = read_sequence(sequence)
+        here = {task.name: task for task in self.tasks()}
+        for task in spec.tasks:
+            if task.name in here:
+                _require_same_source(here[task.name], task.train, dict(task.where), sequence)
+        return replace(spec, tasks=tuple(task for task in spec.tasks if task.name not in here))
+
     def add_tasks(
         self,
         sequence: str | Path,
         *,
-        method: str | AdapterConfig = "bottleneck",
+        method: str | AdapterConfig = DEFAULT_METHOD,
         training: TrainingConfig | None = None,
         progress: Callable[[str], Progress] | None = None,
     ) -> list[AdapterRecord]:
@@ -183,14 +221,9 @@ class Portfolio:
         Raises:
             Conflict: a task of that name is here, but was read from elsewhere.
         """
-        spec = read_sequence(sequence)
         added = []
-        for task in spec.tasks:
-            where = dict(task.where)
-            here = next((one for one in self.tasks() if one.name == task.name), None)
-            if here is not None:
-                _require_same_source(here, task.train, where, sequence)
-                continue
+        while (missing := self.missing_tasks(sequence)).tasks:  # asked again, as other processes may add some too
+            task = missing.tasks[0]
             added.append(
                 self.add_task(
                     task.name,
@@ -200,8 +233,8 @@ class Portfolio:
                     method=task.method or method,
                     training=training,
                     columns=task.columns,
-                    where=where,
-                    seed=spec.seed,
+                    where=dict(task.where),
+                    seed=missing.seed,
                     progress=None if progress is None else progress(task.name),
                 )
             )

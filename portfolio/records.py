@@ -37,6 +37,7 @@ class BaseContract:
     trunk: int  # blocks 0 .. trunk-1 are touched by no adapter
     pooling: str  # `mean` over tokens, or `last` token
     max_tokens: int  # longer inputs are cut
+    feature_blocks: tuple[int, ...]  # router and heads read the pooled states after these many blocks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +118,7 @@ class RouterState:
     totals: str  # digest: sums over all tasks
     threshold: float  # abstain below this in-scope score
     temperature: float  # of P(task | x)
+    shrinkage: float  # of the covariance that all classes share, in [0, 1]
     coverage: float  # wanted share of in-scope inputs kept
 
 

@@ -26,7 +26,9 @@ from portfolio.hosting.trunk import Prepared
 from portfolio.hosting.weights import AdapterWeights, Head
 from portfolio.methods.config import AdapterConfig
 
+NO_LABEL = -1  # a validation row whose label train lacks: never right
 RESTARTS = 3
+SOFTNESS = 0.5  # of the first head, see `fresh_adapter`
 BUCKET = 16  # batches whose rows are sorted by length together
 
 
@@ -38,12 +40,10 @@ class TrainingConfig:
     patience: int = 3  # epochs without a better validation score before it stops
     batch_size: int = 32
     learning_rate: float = 1e-3
-    head_learning_rate: float = 1e-3
+    head_learning_rate: float = 1e-2
     weight_decay: float = 0.01
     warmup: float = 0.1  # share of all steps
     clip: float = 1.0  # largest norm of the gradient
-    label_smoothing: float = 0.0
-    head_dropout: float = 0.0
     cache_bytes: int = 2 << 30  # of trunk states kept
     seed: int = 0
 
@@ -118,6 +118,10 @@ def train_adapter(
     progress = progress or Silent()
     began = time.perf_counter()
     notes: list[str] = []
+    if len(validation.prepared) == 0:
+        validation = train
+        notes.append("there are no validation rows, so training rows judge when to stop; give more rows or --validation")
+        progress.say(notes[-1])
     for attempt in range(RESTARTS + 1):
         rate = 0.5**attempt
         try:
@@ -147,7 +151,7 @@ def _attempt(
     """One training from the identity: the best adapter, its validation score, the epochs run."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(training.seed)
-        adapter = fresh_adapter(host, config, train, label_count, training.seed)
+        adapter = fresh_adapter(host, config, train, validation, label_count, training.seed)
         weights = [t.requires_grad_() for site in adapter.sites.values() for t in site.values()]
         head = [adapter.head.weight.requires_grad_(), adapter.head.bias.requires_grad_()]
         optimizer = torch.optim.AdamW(
@@ -166,8 +170,8 @@ def _attempt(
         best, best_score, best_epoch, step = _copy(adapter), score_of(host, adapter, validation), -1, 0
         for epoch in range(training.epochs):
             for rows in shuffled_batches(train.prepared, training.batch_size, order):
-                logits = _logits(host, adapter, train.prepared, rows, training.head_dropout)
-                loss = functional.cross_entropy(logits, train.labels[rows], label_smoothing=training.label_smoothing)
+                logits = _logits(host, adapter, train.prepared, rows)
+                loss = functional.cross_entropy(logits, train.labels[rows])
                 value = loss.item()
                 if not math.isfinite(value) or value > limit:
                     raise _Exploded(f"the loss was {value:g} at step {step + 1}")
@@ -186,13 +190,20 @@ def _attempt(
     return best, best_score[0], epoch + 1
 
 
-def fresh_adapter(host: Host, config: AdapterConfig, train: Labelled, label_count: int, seed: int) -> AdapterWeights:
-    """The identity at every site, under a head that knows what the bare base knows."""
+def fresh_adapter(
+    host: Host, config: AdapterConfig, train: Labelled, validation: Labelled, label_count: int, seed: int
+) -> AdapterWeights:
+    """The identity at every site, under a head that knows what the bare base knows, said modestly.
+
+    The head is scaled to the least cross-entropy on validation, then by SOFTNESS: a head that is too sure leaves the adapter
+    nothing to learn from.
+    """
     generator = torch.Generator().manual_seed(seed)
     sites = {site.key: config.fresh(site.shape, generator) for site in host.sites_for(config)}
-    return AdapterWeights(
-        config=config, sites=sites, head=discriminant_head(train.prepared.features, train.labels, label_count)
-    )
+    head = discriminant_head(train.prepared.features, train.labels, label_count)
+    logits = functional.linear(validation.prepared.features, head.weight, head.bias)
+    scale = SOFTNESS * _calibrating_scale(logits, validation.labels)
+    return AdapterWeights(config=config, sites=sites, head=Head(head.weight * scale, head.bias * scale))
 
 
 def discriminant_head(states: Tensor, labels: Tensor, label_count: int) -> Head:
@@ -211,14 +222,16 @@ def discriminant_head(states: Tensor, labels: Tensor, label_count: int) -> Head:
     centred = means - means.mean(0)  # the same for every class: moves no decision, keeps logits small
     weight = torch.linalg.solve(shrunk, centred.T).T
     bias = -0.5 * ((means + means.mean(0)) * weight).sum(1)
-    scale = _calibrating_scale(x @ weight.T + bias, labels)
-    return Head((weight * scale).float(), (bias * scale).float())
+    return Head(weight.float(), bias.float())
 
 
 def _calibrating_scale(logits: Tensor, labels: Tensor) -> float:
-    """The factor in [0.01, 1] with the least cross-entropy; shrunken or overfit discriminants are too sure."""
-    factors = torch.logspace(-2, 0, 25, dtype=logits.dtype)
-    losses = [functional.cross_entropy(logits * factor, labels).item() for factor in factors]
+    """The factor in [0.01, 1] with the least cross-entropy; discriminants of few examples are too sure of themselves."""
+    known = labels != NO_LABEL
+    if not known.any():
+        return 1.0
+    factors = torch.logspace(-2, 0, 25)
+    losses = [functional.cross_entropy(logits[known] * factor, labels[known]).item() for factor in factors]
     return float(factors[int(np.argmin(losses))])
 
 
@@ -226,7 +239,7 @@ def score_of(host: Host, adapter: AdapterWeights, data: Labelled) -> tuple[float
     """Accuracy in [0, 1], then minus the mean loss, which decides between equal accuracies."""
     logits = predict_logits(host, adapter, data.prepared)
     accuracy = (logits.argmax(1) == data.labels).double().mean().item()
-    return accuracy, -functional.cross_entropy(logits, data.labels).item()
+    return accuracy, -functional.cross_entropy(logits, data.labels, ignore_index=NO_LABEL).item()
 
 
 def predict_logits(host: Host, adapter: AdapterWeights, prepared: Prepared, batch_size: int = 64) -> Tensor:
@@ -235,7 +248,7 @@ def predict_logits(host: Host, adapter: AdapterWeights, prepared: Prepared, batc
     with torch.inference_mode():
         lengths = [len(row.ids) for row in prepared.encoded]
         for rows in batches_of_like_length(lengths, batch_size, 64 * 128):
-            out[rows] = _logits(host, adapter, prepared, rows, 0.0, training=False)
+            out[rows] = _logits(host, adapter, prepared, rows, training=False)
     return out.clone()
 
 
@@ -244,16 +257,13 @@ def _logits(
     adapter: AdapterWeights,
     prepared: Prepared,
     rows: Sequence[int],
-    head_dropout: float,
     training: bool = True,
 ) -> Tensor:
     """(rows, labels), from the trunk's kept states upward."""
     dropout = adapter.config.dropout if training else 0.0
     plan = Plan({key: (Shared(update, dropout),) for key, update in adapter.updates().items()})
-    batch, trunk_state = prepared.batch(rows, host.base.pad_id)
-    features = host.features(host.run(batch, plan, trunk_state=trunk_state), batch)
-    if training and head_dropout:
-        features = functional.dropout(features, head_dropout)
+    batch, trunk = prepared.batch(host, rows)
+    features = host.run(batch, plan, trunk=trunk).features
     return functional.linear(features, adapter.head.weight, adapter.head.bias)
 
 

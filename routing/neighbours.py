@@ -35,8 +35,11 @@ class ClassIndex:
         if len(means) > few:
             self._index.add(means.astype(np.float32))
 
-    def look(self, queries: Float64, columns: Int64) -> Neighbours:
-        """The neighbours (N, k) of finite queries (N, d) among these class means, one or more, numbers growing."""
+    def look(self, queries: Float64, columns: Int64, nearest: int = NEAREST) -> Neighbours:
+        """The neighbours (N, k) of finite queries (N, d) among these class means, one or more, numbers growing.
+
+        All of these class means where they are few; otherwise as many as `nearest`.
+        """
         if len(columns) <= self._few:
             distances = self.squared_distances(queries, columns)
             shared = np.broadcast_to(columns, distances.shape)
@@ -45,13 +48,17 @@ class ClassIndex:
         parameters = faiss.SearchParameters()
         parameters.sel = selector
         everything = len(columns) == len(self._means)
-        nearest, found = self._index.search(
-            queries.astype(np.float32), min(NEAREST, len(columns)), params=None if everything else parameters
+        searched, found = self._index.search(
+            queries.astype(np.float32), min(nearest, len(columns)), params=None if everything else parameters
         )
-        return Neighbours(squared_distances=nearest.astype(np.float64), columns=found, are_all=False)
+        return Neighbours(squared_distances=searched.astype(np.float64), columns=found, are_all=False)
 
     def squared_distances(self, queries: Float64, columns: npt.NDArray[np.integer]) -> Float64:
-        """(N, d) -> (N, len(columns)), each 0 or more."""
+        """(N, d) -> (N, len(columns)), each 0 or more; column numbers growing, each once."""
         # |q - m|² = |q|² + |m|² - 2 q·m: one matrix product instead of a (N, K, d) difference
+        everything = len(columns) == len(self._means)
+        means = (
+            self._means if everything else self._means[columns]
+        )  # no copy where none is needed: it is the larger part
         squares = np.einsum("nd,nd->n", queries, queries)[:, None] + self._squared_norms[columns]
-        return np.asarray(np.maximum(squares - 2 * (queries @ self._means[columns].T), 0.0))
+        return np.asarray(np.maximum(squares - 2 * (queries @ means.T), 0.0))

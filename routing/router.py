@@ -2,24 +2,27 @@
 
     d_c² = (x - m_c)ᵀ Σ⁻¹ (x - m_c)                       one shrunken covariance for all classes of all tasks
     P(t | x) = Σ_{c in t} exp(-d_c² / 2τ) / Σ_c exp(-d_c² / 2τ)
-    in scope = (x - m₀)ᵀ Σ₀⁻¹ (x - m₀) - min_c d_c²       m₀, Σ₀: one Gaussian over all examples
 
-The distances are those of linear discriminant analysis. The in-scope score is the relative Mahalanobis distance with
-the sign turned, so that higher is more in scope (Ren et al., 2021, arXiv:2106.09022).
+The distances are those of linear discriminant analysis. A feature x is the pooled states of several blocks of the base
+side by side, each of unit length: lower blocks tell styles apart, upper ones meanings. What is in scope is judged in
+scope.py. Why it is so, in numbers: docs/decisions/0004-router.md.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from routing.neighbours import FEW, ClassIndex, Neighbours
 from routing.probability import log_softmax, task_log_probabilities, task_log_probabilities_of_nearest
+from routing.scope import Scope
 from routing.statistics import Centroids, Float64, FloatArray, Int64, Totals, check_features
-from routing.whitening import fit_whitening
+from routing.whitening import Spectrum, fit_spectrum
 
 _ROWS_AT_ONCE = 1024  # bounds the memory of a batch: (rows, class means) in float64
 
@@ -34,6 +37,37 @@ class Decision:
     in_scope: float  # higher is more in scope; any real number
     abstain: bool
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Choices:
+    """What the router says to many inputs, without words. Tasks are numbers, in the order given to the router."""
+
+    tasks: Int64  # (N,), the best, also where it abstains
+    probabilities: Float64  # (N,), P(task | x) of it
+    in_scope: Float64  # (N,)
+    abstain: npt.NDArray[np.bool_]  # (N,)
+    nearest_tasks: Int64  # (N,), the task of the nearest class
+    nearest_classes: Int64  # (N,), its number within that task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Seen:
+    """What one batch gives, before it is put into words."""
+
+    near: Neighbours
+    probabilities: Float64  # (N, T of those allowed)
+    in_scope: Float64  # (N,)
+    closest: Int64  # (N,), the column of the nearest class mean
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """The settings of a router that are chosen on validation data."""
+
+    threshold: float  # abstain below this in-scope score
+    temperature: float  # of P(task | x)
+    shrinkage: float  # of the covariance that all classes share, in [0, 1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,31 +89,51 @@ class CentroidRouter:
         *,
         threshold: float = -math.inf,
         temperature: float = 1.0,
+        shrinkage: float | None = None,
+        class_names: Mapping[str, Sequence[str]] | None = None,
         exhaustive_up_to: int = FEW,
     ) -> None:
-        """Fit the whitening to the totals of exactly these tasks.
+        """Fit the whitening and the in-scope score to the totals of exactly these tasks.
 
         Args:
             threshold: abstain where the in-scope score is below it.
             temperature: above 1, probabilities are more modest than the distances say.
+            shrinkage: ρ in [0, 1] of the shared covariance; None for the one that needs no validation data.
+            class_names: of every task, for the reasons; numbers by default.
             exhaustive_up_to: look at every class while there are no more; above that at the nearest `NEAREST` by faiss.
 
         Raises:
-            ValueError: no task, totals of other tasks, a temperature that is not positive, a threshold that is NaN.
+            ValueError: no task, totals of other tasks, a temperature that is not positive, a threshold that is NaN, a
+                shrinkage that is no share, names that are not one for each class.
         """
-        _check_settings(totals, tasks, threshold, temperature)
+        _check_tasks(totals, tasks)
         self._names = tuple(tasks)
-        self._threshold = threshold
-        self._temperature = temperature
         sizes = [len(centroids.counts) for centroids in tasks.values()]
+        self._class_names = _checked_names(dict(zip(tasks, sizes, strict=True)), class_names)
         self._task_of_class = np.repeat(np.arange(len(sizes)), sizes)  # (K,)
         self._starts = np.cumsum([0, *sizes[:-1]])  # (T,), the column where each task begins
-        origin = totals.feature_sum / totals.rows
-        around_origin = totals.second_moment - totals.rows * np.outer(origin, origin)
-        self._within = fit_whitening(origin, totals.within, totals.rows - totals.classes)
-        self._background = fit_whitening(origin, around_origin, totals.rows - 1)
-        means = np.concatenate([centroids.means for centroids in tasks.values()])
-        self._index = ClassIndex(self._within.apply(means), few=exhaustive_up_to)
+        self._few = exhaustive_up_to
+        self._spectrum = fit_spectrum(totals.feature_sum / totals.rows, totals.within, totals.rows - totals.classes)
+        self._coordinates = self._spectrum.coordinates(
+            np.concatenate([centroids.means for centroids in tasks.values()])
+        )  # (K, d)
+        counts = np.concatenate([centroids.counts for centroids in tasks.values()])
+        self._scope = Scope(self._spectrum, totals, counts, self._coordinates, few=self._few)
+        self._settle(threshold, temperature, self._spectrum.oas if shrinkage is None else shrinkage)
+
+    def calibrated(self, settings: Calibration) -> CentroidRouter:
+        """The same router under other settings, much quicker than made anew. ValueError as from the constructor."""
+        other = copy.copy(self)
+        other._settle(settings.threshold, settings.temperature, settings.shrinkage)
+        return other
+
+    def _settle(self, threshold: float, temperature: float, shrinkage: float) -> None:
+        _check_settings(threshold, temperature, shrinkage)
+        self._threshold = threshold
+        self._temperature = temperature
+        self._shrinkage = shrinkage
+        self._scales = self._spectrum.scales(shrinkage)
+        self._index = ClassIndex(self._coordinates * self._scales, few=self._few)
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -93,7 +147,17 @@ class CentroidRouter:
     @property
     def shrinkage(self) -> float:
         """How far the shared covariance was drawn to a multiple of the identity, in [0, 1]."""
-        return self._within.shrinkage
+        return self._shrinkage
+
+    @property
+    def spectrum(self) -> Spectrum:
+        """The shared within-class covariance, for `choose_shrinkage`."""
+        return self._spectrum
+
+    @property
+    def class_coordinates(self) -> Float64:
+        """(K, d), the class means in the spectrum's coordinates, for `choose_shrinkage`."""
+        return self._coordinates.copy()
 
     def route(self, features: FloatArray, *, top_k: int = 1, allowed: Sequence[str] | None = None) -> list[Decision]:
         """One decision a row, in the order of the rows.
@@ -110,7 +174,24 @@ class CentroidRouter:
         if top_k < 1:
             raise ValueError(f"top_k must be 1 or more, got {top_k}")
         chosen = self._numbers(self._names if allowed is None else allowed)
-        return [decision for some in self._batches(features) for decision in self._route_batch(some, chosen, top_k)]
+        return [decision for some in self._batches(features) for decision in self._decisions(some, chosen, top_k)]
+
+    def choose(self, features: FloatArray) -> Choices:
+        """What `route` would choose among all tasks, for many rows at once. ValueError as from `route`."""
+        everything = self._numbers(self._names)
+        batches = [self._see(some, everything) for some in self._batches(features)]
+        probabilities = np.concatenate([np.empty((0, len(self._names))), *(seen.probabilities for seen in batches)])
+        in_scope = np.concatenate([np.empty(0), *(seen.in_scope for seen in batches)])
+        closest = np.concatenate([np.empty(0, dtype=np.int64), *(seen.closest for seen in batches)])
+        nearest_tasks = self._task_of_class[closest]
+        return Choices(
+            tasks=probabilities.argmax(axis=1),  # of equals the first, as in `route`
+            probabilities=probabilities.max(axis=1),
+            in_scope=in_scope,
+            abstain=in_scope < self._threshold,
+            nearest_tasks=nearest_tasks,
+            nearest_classes=closest - self._starts[nearest_tasks],
+        )
 
     def task_scores(self, features: FloatArray) -> Float64:
         """log P(task | x), (N, T), tasks in the order given to the router.
@@ -119,15 +200,18 @@ class CentroidRouter:
         gets -inf.
         """
         everything = self._numbers(self._names)
+        columns = self._columns(everything)
         batches = [
-            self._log_probabilities(self._look(some, everything), everything) for some in self._batches(features)
+            self._log_probabilities(self._index.look(self._whitened(some), columns), everything)
+            for some in self._batches(features)
         ]
         return np.concatenate([np.empty((0, len(self._names))), *batches])
 
     def in_scope_scores(self, features: FloatArray) -> Float64:
         """(N,), higher is more in scope: how much nearer the nearest class is than the background of all examples."""
         everything = self._numbers(self._names)
-        batches = [self._in_scope(some, self._look(some, everything)) for some in self._batches(features)]
+        columns = self._columns(everything)
+        batches = [self._scope.scores(self._spectrum.coordinates(some), columns) for some in self._batches(features)]
         return np.concatenate([np.empty(0), *batches])
 
     def negative_half_distances(self, features: FloatArray) -> Float64:
@@ -136,7 +220,7 @@ class CentroidRouter:
 
     def class_log_probabilities(self, features: FloatArray, task: str) -> Float64:
         """log P(class | task, x), (N, C of that task), from the class means alone, at the router's temperature."""
-        columns = np.flatnonzero(np.isin(self._task_of_class, self._numbers([task])))
+        columns = self._columns(self._numbers([task]))
         return log_softmax(self._class_scores(features, columns) / self._temperature)
 
     def nearest_classes(self, features: FloatArray, k: int) -> list[tuple[NearestClass, ...]]:
@@ -146,10 +230,10 @@ class CentroidRouter:
         """
         if k < 1:
             raise ValueError(f"k must be 1 or more, got {k}")
-        everything = self._numbers(self._names)
+        everything = self._columns(self._numbers(self._names))
         found = []
         for some in self._batches(features):
-            near = self._look(some, everything)
+            near = self._index.look(self._whitened(some), everything)
             order = np.argsort(near.squared_distances, axis=1, kind="stable")[:, :k]
             distances = np.take_along_axis(near.squared_distances, order, axis=1)
             columns = np.take_along_axis(near.columns, order, axis=1)
@@ -159,54 +243,67 @@ class CentroidRouter:
             ]
         return found
 
-    def _route_batch(self, features: FloatArray, chosen: Int64, top_k: int) -> list[Decision]:
-        near = self._look(features, chosen)
-        probabilities = np.exp(self._log_probabilities(near, chosen))  # (N, T)
-        in_scope = self._in_scope(features, near)
-        # stable: of equal probabilities the task that came first; two at least, for the margin
-        order = np.argsort(-probabilities, axis=1, kind="stable")[:, : max(top_k, 2)]
+    def _see(self, features: FloatArray, chosen: Int64) -> _Seen:
+        columns = self._columns(chosen)
+        coordinates = self._spectrum.coordinates(features)
+        near = self._index.look(coordinates * self._scales, columns)
         closest = near.squared_distances.argmin(axis=1)
-        decisions = []
-        for row, best_first in enumerate(order):
-            column, distance = near.columns[row, closest[row]], near.squared_distances[row, closest[row]]
-            names = [self._names[chosen[task]] for task in best_first]
-            scores = probabilities[row, best_first].tolist()
-            nearest = self._named(int(column), float(distance))
-            decisions.append(self._decide(names, scores, float(in_scope[row]), nearest, top_k))
-        return decisions
-
-    def _decide(
-        self, tasks: list[str], scores: list[float], in_scope: float, nearest: NearestClass, top_k: int
-    ) -> Decision:
-        abstain = in_scope < self._threshold
-        parts = [
-            f"nearest is class {nearest.number} of '{nearest.task}' (squared distance {nearest.squared_distance:.1f})"
-        ]
-        if len(tasks) > 1:
-            parts.append(f"'{tasks[0]}' has probability {scores[0]:.3f}, the runner-up '{tasks[1]}' {scores[1]:.3f}")
-        else:
-            parts.append(f"'{tasks[0]}' is the only task to choose from")
-        if abstain:
-            parts.insert(0, f"abstained: in-scope score {in_scope:.1f} is below the threshold {self._threshold:.1f}")
-        elif self._threshold > -math.inf:
-            parts.append(f"in-scope score {in_scope:.1f} reaches the threshold {self._threshold:.1f}")
-        return Decision(
-            tasks=tuple(tasks[:top_k]),
-            scores=tuple(scores[:top_k]),
-            margin=scores[0] - scores[1] if len(scores) > 1 else 1.0,
-            in_scope=in_scope,
-            abstain=abstain,
-            reason="; ".join(parts),
+        return _Seen(
+            near=near,
+            probabilities=np.exp(self._log_probabilities(near, chosen)),
+            in_scope=self._scope.scores(coordinates, columns),
+            closest=near.columns[np.arange(len(features)), closest],
         )
 
+    def _decisions(self, features: FloatArray, chosen: Int64, top_k: int) -> list[Decision]:
+        seen = self._see(features, chosen)
+        # stable: of equal probabilities the task that came first; two at least, for the margin
+        order = np.argsort(-seen.probabilities, axis=1, kind="stable")[:, : max(top_k, 2)]
+        decisions = []
+        for row, best_first in enumerate(order):
+            names = [self._names[chosen[task]] for task in best_first]
+            scores = seen.probabilities[row, best_first].tolist()
+            in_scope = float(seen.in_scope[row])
+            decisions.append(
+                Decision(
+                    tasks=tuple(names[:top_k]),
+                    scores=tuple(scores[:top_k]),
+                    margin=scores[0] - scores[1] if len(scores) > 1 else 1.0,
+                    in_scope=in_scope,
+                    abstain=in_scope < self._threshold,
+                    reason=self._reason(names, scores, in_scope, int(seen.closest[row])),
+                )
+            )
+        return decisions
+
+    def _reason(self, tasks: list[str], scores: list[float], in_scope: float, closest: int) -> str:
+        nearest = self._named(closest, 0.0)
+        names = self._class_names.get(nearest.task)
+        what = f"class {nearest.number}" if names is None else f"'{names[nearest.number]}'"
+        parts = [f"nearest class is {what} of '{nearest.task}'"]
+        if nearest.task != tasks[0]:
+            parts.append(f"all classes of '{tasks[0]}' together weigh more")
+        if len(tasks) > 1:
+            parts.append(f"P {scores[0]:.2f}, runner-up '{tasks[1]}' {scores[1]:.2f}")
+        else:
+            parts.append("no other task to choose from")
+        if in_scope < self._threshold:
+            parts.insert(0, f"abstained: in scope {in_scope:.1f}, below the threshold {self._threshold:.1f}")
+        elif self._threshold > -math.inf:
+            parts.append(f"in scope {in_scope:.1f}, threshold {self._threshold:.1f}")
+        return "; ".join(parts)
+
     def _batches(self, features: FloatArray) -> Iterator[FloatArray]:
-        check_features(features, len(self._within.origin))
+        check_features(features, len(self._spectrum.origin))
         for start in range(0, len(features), _ROWS_AT_ONCE):
             yield features[start : start + _ROWS_AT_ONCE]
 
-    def _look(self, features: FloatArray, chosen: Int64) -> Neighbours:
-        columns = np.flatnonzero(np.isin(self._task_of_class, chosen))
-        return self._index.look(self._within.apply(features), columns)
+    def _whitened(self, features: FloatArray) -> Float64:
+        return self._spectrum.coordinates(features) * self._scales
+
+    def _columns(self, chosen: Int64) -> Int64:
+        """The class means of these tasks."""
+        return np.flatnonzero(np.isin(self._task_of_class, chosen))
 
     def _log_probabilities(self, near: Neighbours, chosen: Int64) -> Float64:
         """(N, len(chosen))"""
@@ -216,13 +313,9 @@ class CentroidRouter:
             return task_log_probabilities(scores, np.searchsorted(tasks[0], np.arange(len(chosen))))
         return task_log_probabilities_of_nearest(scores, tasks, len(chosen))
 
-    def _in_scope(self, features: FloatArray, near: Neighbours) -> Float64:
-        background = self._background.apply(features)
-        return np.asarray(np.einsum("nd,nd->n", background, background) - near.squared_distances.min(axis=1))
-
     def _class_scores(self, features: FloatArray, columns: Int64) -> Float64:
         batches = [
-            self._index.squared_distances(self._within.apply(some), columns) / -2 for some in self._batches(features)
+            self._index.squared_distances(self._whitened(some), columns) / -2 for some in self._batches(features)
         ]
         return np.concatenate([np.empty((0, len(columns))), *batches])
 
@@ -239,7 +332,7 @@ class CentroidRouter:
         return NearestClass(task=self._names[task], number=number, squared_distance=squared_distance)
 
 
-def _check_settings(totals: Totals, tasks: Mapping[str, Centroids], threshold: float, temperature: float) -> None:
+def _check_tasks(totals: Totals, tasks: Mapping[str, Centroids]) -> None:
     if not tasks:
         raise ValueError("expected one task or more to route between, got none")
     rows = sum(int(centroids.counts.sum()) for centroids in tasks.values())
@@ -249,7 +342,24 @@ def _check_settings(totals: Totals, tasks: Mapping[str, Centroids], threshold: f
             f"expected totals of these tasks, {rows} rows in {classes} classes; "
             f"got totals of {totals.rows} in {totals.classes}"
         )
+
+
+def _checked_names(
+    sizes: Mapping[str, int], class_names: Mapping[str, Sequence[str]] | None
+) -> dict[str, tuple[str, ...]]:
+    if class_names is None:
+        return {}
+    got = {task: len(names) for task, names in class_names.items()}
+    wrong = [f"{got.get(task, 'none')} for the {n} of {task!r}" for task, n in sizes.items() if got.get(task) != n]
+    if wrong:
+        raise ValueError(f"expected a name for each class, got {', '.join(wrong)}")
+    return {task: tuple(class_names[task]) for task in sizes}
+
+
+def _check_settings(threshold: float, temperature: float, shrinkage: float) -> None:
     if not (0 < temperature < math.inf):
         raise ValueError(f"temperature must be a positive number, got {temperature}")
     if math.isnan(threshold):
         raise ValueError("threshold must be a number (-inf to never abstain), got NaN")
+    if not 0 <= shrinkage <= 1:
+        raise ValueError(f"shrinkage must be a share from 0 to 1, got {shrinkage}")

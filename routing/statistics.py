@@ -113,7 +113,7 @@ def summarise(features: FloatArray, classes: npt.NDArray[np.integer], n_classes:
     check_features(features)
     if classes.shape != (len(features),):
         raise ValueError(f"expected one class for each of {len(features)} rows, got an array of {classes.shape}")
-    if len(classes) and not (0 <= classes.min() and classes.max() < n_classes):
+    if len(classes) and not (classes.min() >= 0 and classes.max() < n_classes):
         raise ValueError(f"expected classes from 0 to {n_classes - 1}, got {classes.min()} to {classes.max()}")
     centred = features.astype(np.float64)  # a copy: the class means are taken off below
     means = np.zeros((n_classes, centred.shape[1]))

@@ -1,9 +1,11 @@
-"""One shrunken covariance from a scatter matrix, and the linear map that makes it the identity.
+"""One covariance from a scatter matrix, taken apart once, so that shrinking it by any share is cheap.
 
-    Σ = (1 - ρ) S / n + ρ (tr(S / n) / d) I          ρ: the oracle approximating shrinkage
-    W = Σ^(-1/2),   so that |W x - W y|² is the Mahalanobis distance (x - y)ᵀ Σ⁻¹ (x - y)
+    S / n = V diag(λ) Vᵀ
+    Σ_ρ   = (1 - ρ) S / n + ρ λ̄ I = V diag((1 - ρ) λ + ρ λ̄) Vᵀ            λ̄: the mean of λ
+    |z - z'|² = (x - x')ᵀ Σ_ρ⁻¹ (x - x')   for   z = ((1 - ρ) λ + ρ λ̄)^(-1/2) · Vᵀ x
 
-Source of ρ: Chen, Wiesel, Eldar, Hero, 2010, arXiv:0907.4698, equation 23. It needs tr(S) and tr(S²) only.
+The share that needs no validation data is the oracle approximating shrinkage: Chen, Wiesel, Eldar, Hero, 2010,
+arXiv:0907.4698, equation 23. It needs tr(S) and tr(S²) only.
 """
 
 from __future__ import annotations
@@ -18,34 +20,37 @@ _SMALLEST_VARIANCE = 1e-10  # relative to the mean variance: a direction without
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Whitening:
-    """x -> W (x - origin): the space in which squared Euclidean distance is the Mahalanobis distance."""
+class Spectrum:
+    """A covariance in the coordinates in which it, and all that is shrunk from it, is diagonal."""
 
     origin: Float64  # (d,)
-    matrix: Float64  # (d, d), symmetric
-    shrinkage: float  # ρ in [0, 1]
+    vectors: Float64  # (d, d), V
+    variances: Float64  # (d,), λ
+    oas: float  # the share ρ, in [0, 1], of the oracle approximating shrinkage
 
-    def apply(self, features: FloatArray) -> Float64:
-        """(N, d) -> (N, d) in float64"""
-        return np.asarray((features - self.origin) @ self.matrix)
+    def coordinates(self, features: FloatArray) -> Float64:
+        """(N, d) -> (N, d), Vᵀ (x - origin), in float64"""
+        return np.asarray((features - self.origin) @ self.vectors)
+
+    def scales(self, shrinkage: float) -> Float64:
+        """(d,): coordinates times these lie in the space where squared distance is the Mahalanobis distance."""
+        mean = self.variances.mean()
+        shrunk = (1 - shrinkage) * self.variances + shrinkage * mean
+        return np.asarray(1 / np.sqrt(np.maximum(shrunk, _SMALLEST_VARIANCE * mean)))
 
 
-def fit_whitening(origin: Float64, scatter: Float64, degrees: int) -> Whitening:
-    """The whitening by a scatter of `degrees` degrees of freedom: rows less the means taken off.
+def fit_spectrum(origin: Float64, scatter: Float64, degrees: int) -> Spectrum:
+    """The covariance of a scatter of `degrees` degrees of freedom: rows less the means taken off.
 
     Works with more features than degrees of freedom. A scatter that says nothing, as from classes of one example each,
-    gives the identity, and distances stay Euclidean.
+    gives the identity, and distances stay Euclidean whatever the share.
     """
     width = len(scatter)
     if degrees < 1 or not np.trace(scatter) > 0:
-        return Whitening(origin=origin, matrix=np.eye(width), shrinkage=1.0)
+        return Spectrum(origin=origin, vectors=np.eye(width), variances=np.ones(width), oas=1.0)
     covariance = scatter / degrees
-    mean_variance = float(np.trace(covariance)) / width
-    shrinkage = oas_shrinkage(covariance, degrees)
-    values, vectors = np.linalg.eigh(covariance)
-    shrunk = (1 - shrinkage) * values + shrinkage * mean_variance  # the eigenvectors stay the same
-    scale = 1 / np.sqrt(np.maximum(shrunk, _SMALLEST_VARIANCE * mean_variance))
-    return Whitening(origin=origin, matrix=(vectors * scale) @ vectors.T, shrinkage=shrinkage)
+    variances, vectors = np.linalg.eigh(covariance)
+    return Spectrum(origin=origin, vectors=vectors, variances=variances, oas=oas_shrinkage(covariance, degrees))
 
 
 def oas_shrinkage(covariance: Float64, degrees: int) -> float:

@@ -1,7 +1,8 @@
-"""A tiny base and toy tasks, for every test that needs a transformer: made from a config and a seed, nothing is fetched."""
+"""A tiny base and toy tasks, for every test that needs a transformer: made from a seed, nothing is fetched."""
 
 from __future__ import annotations
 
+import functools
 import json
 import random
 from collections.abc import Callable, Sequence
@@ -43,7 +44,7 @@ class ToyFiles:
 
 @pytest.fixture(scope="session")
 def tiny_base_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with a randomly initialised BERT, 4 blocks of width 32, and a WordPiece tokenizer. Do not change it."""
+    """A directory with a random BERT, 4 blocks of width 32, and a WordPiece tokenizer. Do not change it."""
     import torch
     from transformers import BertConfig, BertModel
 
@@ -73,28 +74,30 @@ def tiny_base(tiny_base_dir: Path) -> Base:
     return load_base(str(tiny_base_dir))
 
 
-@pytest.fixture
-def toy_task(tmp_path: Path) -> Callable[..., ToyFiles]:
-    """Writes `NAME.train.jsonl` and `NAME.test.jsonl` of a task whose labels are told apart by their words."""
+@pytest.fixture(scope="session")
+def toy_files() -> Callable[..., ToyFiles]:
+    """`toy_files(DIRECTORY, NAME)` writes `NAME.train.jsonl` and `NAME.test.jsonl`, whose words tell the labels apart.
+
+    The task is that of `theme`, one of THEMES, by default the one called NAME; rows have its labels in turn.
+    """
 
     def write(
-        name: str = "garden",
-        *,
-        theme: str | None = None,
-        train_rows: int = 40,
-        test_rows: int = 10,
-        directory: Path | None = None,
+        directory: Path, name: str = "garden", *, theme: str | None = None, train_rows: int = 40, test_rows: int = 10
     ) -> ToyFiles:
-        """`theme` is one of THEMES, by default the one called `name`; rows alternate between its labels."""
-        folder = tmp_path if directory is None else directory
-        folder.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True)
         examples = toy_examples(theme or name, train_rows + test_rows)
-        files = ToyFiles(train=folder / f"{name}.train.jsonl", test=folder / f"{name}.test.jsonl")
+        files = ToyFiles(train=directory / f"{name}.train.jsonl", test=directory / f"{name}.test.jsonl")
         write_jsonl(files.train, examples[:train_rows])
         write_jsonl(files.test, examples[train_rows:])
         return files
 
     return write
+
+
+@pytest.fixture
+def toy_task(tmp_path: Path, toy_files: Callable[..., ToyFiles]) -> Callable[..., ToyFiles]:
+    """`toy_task(NAME)` is `toy_files(NAME)` in this test's own directory."""
+    return functools.partial(toy_files, tmp_path)
 
 
 def toy_examples(theme: str, rows: int) -> list[dict[str, str]]:

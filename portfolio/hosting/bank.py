@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from portfolio.errors import Conflict, NotFound
-from portfolio.hosting.heads import HeadStack
+from portfolio.hosting.heads import Heads, HeadStack
 from portfolio.hosting.plan import PerRow, Plan, Shared, Update
 from portfolio.hosting.weights import AdapterWeights
 from portfolio.methods.low_rank import LowRank
@@ -32,7 +32,7 @@ class Bank:
         self._stacks: dict[tuple[str, str], _Stack] = {}  # (site key, activation)
         self._adapters: dict[str, tuple[str, ...]] = {}  # reference -> site keys, in order of arrival
         self._lock = threading.Lock()
-        self.heads = HeadStack()
+        self._heads = HeadStack()
 
     def __contains__(self, ref: str) -> bool:
         return ref in self._adapters
@@ -47,13 +47,15 @@ class Bank:
         Raises:
             Conflict: one of that reference is here already.
         """
-        with self._lock:
+        # stacks made in inference mode could not be written to outside of it
+        with self._lock, torch.inference_mode(False), torch.no_grad():
             if ref in self._adapters:
                 raise Conflict(f"{ref} is in the bank already")
             for key, update in adapter.updates().items():
-                stack = self._stacks.setdefault((key, update.activation), _Stack(update))
-                stack.add(ref, update)
-            self.heads.add(ref, adapter.head)
+                if (key, update.activation) not in self._stacks:
+                    self._stacks[key, update.activation] = _Stack(update)
+                self._stacks[key, update.activation].add(ref, update)
+            self._heads.add(ref, adapter.head)
             self._adapters[ref] = tuple(adapter.sites)
 
     def remove(self, ref: str) -> None:
@@ -69,7 +71,7 @@ class Bank:
                 self._stacks[key].remove(ref)
                 if not self._stacks[key].rows:
                     del self._stacks[key]
-            self.heads.remove(ref)
+            self._heads.remove(ref)
             del self._adapters[ref]
 
     def plan(self, mixes: Sequence[Mix]) -> Plan:
@@ -80,13 +82,26 @@ class Bank:
         """
         with self._lock:
             refs = sorted({ref for mix in mixes for ref, _ in mix})
-            missing = [ref for ref in refs if ref not in self._adapters]
-            if missing:
-                raise NotFound(f"{', '.join(missing)} not in the bank; add it before planning with it")
+            self._require(refs)
             if len(refs) == 1 and all(mix == ((refs[0], 1.0),) for mix in mixes):
                 return _plan_of((key[0], stack.shared(refs[0])) for key, stack in self._used(refs))
             numbers, weights = _as_arrays(mixes, refs)
             return _plan_of((key[0], stack.per_row(refs, numbers, weights)) for key, stack in self._used(refs))
+
+    def heads(self, refs: Sequence[str]) -> Heads:
+        """The heads for a batch whose row i is answered under refs[i].
+
+        Raises:
+            NotFound: one of them is not here.
+        """
+        with self._lock:
+            self._require(refs)
+            return self._heads.of(refs)
+
+    def _require(self, refs: Sequence[str]) -> None:
+        missing = [ref for ref in refs if ref not in self._adapters]
+        if missing:
+            raise NotFound(f"{', '.join(missing)} not in the bank; add it before planning with it")
 
     def _used(self, refs: Sequence[str]) -> list[tuple[tuple[str, str], _Stack]]:
         return [(key, stack) for key, stack in self._stacks.items() if any(ref in stack.rows for ref in refs)]

@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
@@ -61,32 +63,54 @@ def load_base(name: str, revision: str | None = None) -> Base:
     """
     location = str(_minilm_directory()) if name == MINILM else name
     verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        model = AutoModel.from_pretrained(
-            location, revision=revision, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
+        model, found = AutoModel.from_pretrained(
+            location,
+            revision=revision,
+            use_safetensors=True,
+            trust_remote_code=False,
+            dtype=torch.float32,
+            output_loading_info=True,
         )
         tokenizer = AutoTokenizer.from_pretrained(location, revision=revision, trust_remote_code=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:  # RuntimeError: weights of other shapes
         raise BaseUnavailable(
             f"base {name!r} cannot be loaded: expected {MINILM!r}, a directory with config.json, model.safetensors and a "
             f"tokenizer, or a name on the Hugging Face hub (once fetched, HF_HUB_OFFLINE=1 reads the local cache); {error}"
         ) from error
     finally:
         transformers_logging.set_verbosity(verbosity)
+    _require_whole(name, found["missing_keys"], tokenizer)
     return freeze(name, revision, model, tokenizer)
 
 
 def freeze(name: str, revision: str | None, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Base:
     """A base made of a model that is already in memory."""
     if getattr(model, "pooler", None) is not None:
-        model.pooler = None  # BERT's pooler serves a head that is not used here
+        setattr(model, "pooler", None)  # noqa: B010  # BERT's pooler serves a head that is not used here
     model.requires_grad_(False)
-    model.eval()
+    model.train(False)
     return Base(
         name=name, revision=revision, model=model, tokenizer=tokenizer, fingerprint=fingerprint(model, tokenizer)
     )
+
+
+def _require_whole(name: str, missing: Iterable[str], tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuse a checkpoint whose gaps transformers would fill with random weights, or with a tokenizer of no words."""
+    gaps = sorted(key for key in missing if not key.startswith("pooler."))
+    if gaps:
+        shown = ", ".join(gaps[:3]) + (f" and {len(gaps) - 3} more" if len(gaps) > 3 else "")
+        raise BaseUnavailable(
+            f"base {name!r} is not whole: expected every weight that its config.json asks for in model.safetensors, but "
+            f"{shown} are missing; fetch the model again"
+        )
+    if not set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens):
+        raise BaseUnavailable(
+            f"base {name!r} is not whole: expected a tokenizer beside the weights (tokenizer.json or the like), got one "
+            "that knows no word; copy the tokenizer's files into the directory"
+        )
 
 
 def fingerprint(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> str:

@@ -40,15 +40,17 @@ class Batch:
 def encode(
     tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], pairs: Sequence[str] | None, max_tokens: int
 ) -> list[Encoded]:
-    """Token ids of each text (and its pair), cut to `max_tokens`."""
+    """Token ids of each text (and its pair), cut to `max_tokens`; one at least, also where a text has none of its own."""
     if not texts:
         return []
     made = tokenizer(
         list(texts), None if pairs is None else list(pairs), truncation=True, max_length=max_tokens, padding=False
     )
     types = made.get("token_type_ids") if "token_type_ids" in tokenizer.model_input_names else None
+    named = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
+    filler = next((one for one in named if isinstance(one, int)), 0)
     return [
-        Encoded(tuple(ids), tuple(types[row]) if types is not None else None)
+        Encoded(tuple(ids) or (filler,), (tuple(types[row]) or (0,)) if types is not None else None)
         for row, ids in enumerate(made["input_ids"])
     ]
 

@@ -6,6 +6,7 @@ logits = W h + b, with rows beyond a head's own labels at minus infinity, which 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,8 +14,31 @@ from torch import Tensor
 from portfolio.hosting.weights import Head
 
 
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """The heads for one batch: a value, whole whatever the bank takes in or drops meanwhile."""
+
+    weight: Tensor  # (stacked, labels, width)
+    bias: Tensor  # (stacked, labels)
+    members: tuple[int, ...]  # for each row of the batch, its row of the stack
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Each row under its own adapter's head.
+
+        Args:
+            features: (batch, width), see `Host`.
+
+        Returns:
+            (batch, most labels of any head), minus infinity beyond a head's own.
+        """
+        if len(set(self.members)) == 1:
+            return torch.addmm(self.bias[self.members[0]], features, self.weight[self.members[0]].T)
+        members = torch.tensor(self.members)
+        return torch.einsum("bld,bd->bl", self.weight[members], features) + self.bias[members]
+
+
 class HeadStack:
-    """Linear heads by the reference of their adapter. Grows by doubling; guarded by the bank's lock."""
+    """Linear heads by the reference of their adapter. Grows by doubling into new tensors; guarded by the bank's lock."""
 
     def __init__(self) -> None:
         self._rows: dict[str, int] = {}
@@ -34,21 +58,9 @@ class HeadStack:
     def remove(self, ref: str) -> None:
         del self._rows[ref]
 
-    def logits(self, features: Tensor, refs: Sequence[str]) -> Tensor:
-        """Each row under its own adapter's head.
-
-        Args:
-            features: (batch, width), see `Host.features`.
-            refs: for each row, whose head.
-
-        Returns:
-            (batch, most labels of any head), minus infinity beyond a head's own.
-        """
-        rows = [self._rows[ref] for ref in refs]
-        if len(set(rows)) == 1:
-            return torch.addmm(self._bias[rows[0]], features, self._weight[rows[0]].T)
-        members = torch.tensor(rows)
-        return torch.einsum("bld,bd->bl", self._weight[members], features) + self._bias[members]
+    def of(self, refs: Sequence[str]) -> Heads:
+        """For a batch whose row i is for refs[i]."""
+        return Heads(self._weight, self._bias, tuple(self._rows[ref] for ref in refs))
 
     def _grow(self, labels: int, width: int, like: Tensor) -> None:
         weight, bias = self._weight, self._bias

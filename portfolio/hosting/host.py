@@ -18,26 +18,45 @@ from torch.nn import functional
 from portfolio.errors import require
 from portfolio.hosting.base import Base
 from portfolio.hosting.encode import Batch
-from portfolio.hosting.plan import CALL, NO_ADAPTER, Call, Plan
+from portfolio.hosting.plan import CALL, NO_ADAPTER, Call, Plan, Trunk
 from portfolio.hosting.sites import Site, blocks_of, choose_sites, find_sites
 from portfolio.methods.config import AdapterConfig
 
 POOLINGS = ("mean", "last")
+Output = Tensor | tuple[Tensor | None, ...]  # of a block: the state (batch, time, hidden), in some families with more
 
 
 @dataclass(frozen=True, slots=True)
-class States:
+class Passed:
     """What one pass made."""
 
-    trunk: Tensor  # (batch, time, hidden), after the last block of the trunk
+    trunk: Trunk  # to be handed to later passes over the same rows
+    features: Tensor  # (batch, len(feature_blocks) * hidden), see `Host`
     last: Tensor  # (batch, time, hidden), the model's own last hidden state
 
 
-class Host:
-    """Runs a frozen base under a plan. Several threads may run it at once."""
+def default_feature_blocks(blocks: int) -> tuple[int, ...]:
+    """After how many blocks the pooled states are read: a third, two thirds and all of them.
 
-    def __init__(self, base: Base, *, trunk: int, pooling: str = "mean") -> None:
+    Lower blocks know style and register, which tell domains apart; the last knows meaning: docs/decisions/0002-features.md.
+    """
+    return tuple(sorted({max(1, round(blocks / 3)), max(1, round(2 * blocks / 3)), blocks}))
+
+
+class Host:
+    """Runs a frozen base under a plan. Several threads may run it at once.
+
+    Its features, which router and heads read, are the pooled states after each of `feature_blocks`, each made of unit
+    length, side by side.
+    """
+
+    def __init__(
+        self, base: Base, *, trunk: int, pooling: str = "mean", feature_blocks: tuple[int, ...] | None = None
+    ) -> None:
         """Set the slots.
+
+        Args:
+            feature_blocks: numbers of blocks in rising order; None for `default_feature_blocks`.
 
         Raises:
             ConfigError: the trunk leaves no block to adapt, or the pooling is unknown.
@@ -46,6 +65,7 @@ class Host:
         self.trunk = trunk
         self.pooling = pooling
         self.blocks = blocks_of(base.model)
+        self.feature_blocks = feature_blocks or default_feature_blocks(len(self.blocks))
         require(0 <= trunk < len(self.blocks), f"trunk must be 0 to {len(self.blocks) - 1} blocks, got {trunk}")
         require(pooling in POOLINGS, f"pooling must be one of {', '.join(POOLINGS)}; got {pooling!r}")
         self.sites: dict[str, Site] = find_sites(base.model)
@@ -71,33 +91,35 @@ class Host:
         )
         return choose_sites(self.sites.values(), config.site_kinds(), blocks)
 
-    def run(
-        self,
-        batch: Batch,
-        plan: Plan = NO_ADAPTER,
-        *,
-        trunk_state: Tensor | None = None,
-        choose_plan: Callable[[Tensor], Plan] | None = None,
-    ) -> States:
+    def run(self, batch: Batch, plan: Plan = NO_ADAPTER, *, trunk: Trunk | None = None) -> Passed:
         """One forward pass; whether gradients flow is the caller's choice.
 
         Args:
             plan: what acts above the trunk.
-            trunk_state: (batch, time, hidden), from an earlier pass over the same batch: the trunk is not run again.
-            choose_plan: called with the trunk's state inside the pass; its plan takes the place of `plan`.
+            trunk: from an earlier pass over the same rows: the trunk is not run again.
         """
-        seen: list[Tensor] = []
-
-        def at_trunk(state: Tensor) -> Plan | None:
-            seen.append(state)
-            return None if choose_plan is None else choose_plan(state)
-
-        token = CALL.set(Call(host=self, plan=plan, trunk_state=trunk_state, at_trunk=at_trunk))
+        call = Call(host=self, plan=plan, trunk=trunk)
+        token = CALL.set(call)
         try:
             last: Tensor = self.base.model(**batch.inputs()).last_hidden_state
         finally:
             CALL.reset(token)
-        return States(trunk=seen[0], last=last)
+        states = {**call.states, len(self.blocks): last}
+        if trunk is None:
+            lower = [states[number] for number in self.feature_blocks if number <= self.trunk]
+            trunk = Trunk(states[self.trunk], self._features(lower, batch))
+        upper = [states[number] for number in self.feature_blocks if number > self.trunk]
+        features = torch.cat([trunk.features, self._features(upper, batch)], dim=1)
+        return Passed(trunk=trunk, features=features, last=last)
+
+    @property
+    def feature_width(self) -> int:
+        return len(self.feature_blocks) * int(self.base.model.config.hidden_size)
+
+    @property
+    def trunk_feature_width(self) -> int:
+        """How many of the features the trunk alone decides; they come first."""
+        return sum(number <= self.trunk for number in self.feature_blocks) * int(self.base.model.config.hidden_size)
 
     def pool(self, states: Tensor, batch: Batch) -> Tensor:
         """(batch, time, hidden) -> (batch, hidden): the mean over a row's tokens, or its last token."""
@@ -107,14 +129,10 @@ class Host:
         weights = mask.to(states.dtype) / mask.sum(1, keepdim=True)
         return torch.einsum("btd,bt->bd", states, weights)
 
-    def features(self, states: States, batch: Batch) -> Tensor:
-        """(batch, 2 * hidden): the pooled state after the trunk and the pooled last state, each of unit length.
-
-        The router reads them of the bare base, a head under its adapter. The two together are better than either:
-        docs/decisions/0002-features.md.
-        """
-        parts = [self.pool(states.trunk, batch), self.pool(states.last, batch)]
-        return torch.cat([functional.normalize(part, dim=1) for part in parts], dim=1)
+    def _features(self, states: Sequence[Tensor], batch: Batch) -> Tensor:
+        if not states:
+            return torch.empty(len(batch.input_ids), 0)
+        return torch.cat([functional.normalize(self.pool(one, batch), dim=1) for one in states], dim=1)
 
     def detach(self) -> None:
         """Take every slot out again: the model is as it was before this host."""
@@ -180,18 +198,23 @@ def _writing_slot(host: Host, sites: Sequence[Site]) -> Callable[..., Tensor | N
     return slot
 
 
-def _skippable(host: Host, run: Callable[..., Tensor], number: int) -> Callable[..., Tensor]:
+def _skippable(host: Host, run: Callable[..., Output], number: int) -> Callable[..., Output]:
     """A block's forward that does nothing where the call already has the trunk's state."""
+    beside: list[int] = []  # how many things the block returns beside the state, known once it ran: DeBERTa's return one
 
-    def forward(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    def forward(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Output:
         call = CALL.get()
-        if call is not None and call.host is host:
-            if number < host.trunk and call.trunk_state is not None:
-                return call.trunk_state
-            if number == host.trunk and call.at_trunk is not None:
-                if call.trunk_state is not None:
-                    hidden_states = call.trunk_state  # also where the trunk has no blocks
-                call.plan = call.at_trunk(hidden_states) or call.plan
-        return run(hidden_states, *args, **kwargs)
+        if call is None or call.host is not host:
+            return run(hidden_states, *args, **kwargs)
+        if call.trunk is not None and number < host.trunk and beside:
+            return (call.trunk.state, *[None] * beside[0]) if beside[0] else call.trunk.state
+        if call.trunk is not None and number == host.trunk:
+            hidden_states = call.trunk.state  # also where the trunk has no blocks
+        if number == host.trunk or number in host.feature_blocks:
+            call.states[number] = hidden_states
+        output = run(hidden_states, *args, **kwargs)
+        if not beside:
+            beside.append(len(output) - 1 if isinstance(output, tuple) else 0)
+        return output
 
     return forward

@@ -5,7 +5,7 @@ It reaches the slots through a context variable, so that threads do not meet and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -79,14 +79,26 @@ class Plan:
 NO_ADAPTER = Plan({})
 
 
+@dataclass(frozen=True, slots=True)
+class Trunk:
+    """What the blocks that no adapter touches made of a batch; handed to later passes over the same rows."""
+
+    state: Tensor  # (batch, time, hidden), after the last block of the trunk
+    features: Tensor  # (batch, n * hidden), its part of the features
+
+    def select(self, rows: Tensor) -> Trunk:
+        """These rows, in this order, as often as they are named."""
+        return Trunk(self.state[rows], self.features[rows])
+
+
 @dataclass(slots=True)
 class Call:
     """What one forward pass of a host carries beside its inputs. Lives as long as the pass."""
 
     host: object  # whose pass it is; slots of another host on the same model keep still
     plan: Plan
-    trunk_state: Tensor | None = None  # (batch, time, hidden): given, the trunk's blocks hand it on and do nothing
-    at_trunk: Callable[[Tensor], Plan | None] | None = None  # told the trunk's state; may choose the plan for the rest
+    trunk: Trunk | None = None  # given: the trunk's blocks hand its state on and do nothing
+    states: dict[int, Tensor] = field(default_factory=dict)  # number of blocks passed -> (batch, time, hidden)
     reads: dict[str, Tensor] = field(default_factory=dict)  # site key -> what its adapter will read
 
 

@@ -155,9 +155,10 @@ def _guess_layout(model: PreTrainedModel) -> Layout:
         backs = [n for n, m in module[0].named_modules() if _ends_in(m, width)]
         attention = [n for n in backs if "att" in n.lower()]
         feed_forward = [n for n in backs if "att" not in n.lower()]
-        if attention and feed_forward:
-            end = feed_forward[-1]
-            return Layout(name, attention[-1], end.rpartition(".")[0] or _first_linear(module[0], end), end)
+        end = feed_forward[-1] if feed_forward else ""
+        start = _feed_forward_start(module[0], end, width)
+        if attention and start is not None:
+            return Layout(name, attention[-1], start, end)
     raise BaseUnavailable(
         f"model type {model.config.model_type!r} is not in the table of layouts ({', '.join(LAYOUTS)}) and its blocks "
         "were not found by structure; add a line to LAYOUTS in portfolio/hosting/sites.py"
@@ -168,7 +169,9 @@ def _ends_in(module: nn.Module, width: int) -> bool:
     return isinstance(module, (nn.Linear, Conv1D)) and linear_shape(module).features_out == width
 
 
-def _first_linear(block: nn.Module, end: str) -> str:
-    """The linear layer just before `end`, whose input is what the feed-forward layer reads."""
-    names = [n for n, m in block.named_modules() if isinstance(m, (nn.Linear, Conv1D))]
-    return names[max(0, names.index(end) - 1)]
+def _feed_forward_start(block: nn.Module, end: str, width: int) -> str | None:
+    """The linear layer nearest before `end` that reads the hidden width, outside the attention."""
+    names = [name for name, module in block.named_modules() if isinstance(module, (nn.Linear, Conv1D))]
+    before = names[: names.index(end)] if end in names else []
+    wide = [n for n in before if "att" not in n.lower() and linear_shape(block.get_submodule(n)).features_in == width]
+    return wide[-1] if wide else None

@@ -15,6 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from portfolio.hosting.encode import Batch, Encoded, batches_of_like_length, pad
 from portfolio.hosting.host import Host
+from portfolio.hosting.plan import Trunk
 
 BATCH_ROWS = 64
 BATCH_TOKENS = 4096
@@ -25,7 +26,7 @@ class Prepared:
     """Texts after one pass of the bare base."""
 
     encoded: Sequence[Encoded]
-    features: Tensor  # (rows, 2 * hidden) float32, of the bare base; see `Host.features`
+    features: Tensor  # (rows, feature width) float32, of the bare base
     states: tuple[Tensor, ...] | None  # per row (time, hidden), the trunk's; None where they did not fit the budget
 
     def __len__(self) -> int:
@@ -36,12 +37,13 @@ class Prepared:
         """What the trunk's states take in memory."""
         return sum(4 * state.numel() for state in self.states or ())
 
-    def batch(self, rows: Sequence[int], pad_id: int) -> tuple[Batch, Tensor | None]:
-        """The rows padded, with the trunk's padded states where they are kept."""
-        batch = pad([self.encoded[row] for row in rows], pad_id)
+    def batch(self, host: Host, rows: Sequence[int]) -> tuple[Batch, Trunk | None]:
+        """The rows padded, with what the trunk made of them where that is kept."""
+        batch = pad([self.encoded[row] for row in rows], host.base.pad_id)
         if self.states is None:
             return batch, None
-        return batch, pad_sequence([self.states[row] for row in rows], batch_first=True)
+        states = pad_sequence([self.states[row] for row in rows], batch_first=True)  # (batch, time, hidden)
+        return batch, Trunk(states, self.features[rows, : host.trunk_feature_width])
 
 
 def prepare(
@@ -60,15 +62,15 @@ def prepare(
     hidden = host.base.model.config.hidden_size
     needed = 4 * hidden * sum(len(row.ids) for row in encoded)
     states: list[Tensor] | None = [torch.empty(0)] * len(encoded) if 0 < needed <= keep_bytes else None
-    features = torch.zeros(len(encoded), 2 * hidden)
+    features = torch.zeros(len(encoded), host.feature_width)
     with torch.inference_mode():
         for rows in batches_of_like_length([len(row.ids) for row in encoded], BATCH_ROWS, BATCH_TOKENS):
             batch = pad([encoded[row] for row in rows], host.base.pad_id)
             passed = host.run(batch)
-            features[rows] = host.features(passed, batch)
+            features[rows] = passed.features
             if states is not None:
                 for index, row in enumerate(rows):
-                    states[row] = passed.trunk[index, : len(encoded[row].ids)].clone()
+                    states[row] = passed.trunk.state[index, : len(encoded[row].ids)].clone()
             advance(len(rows))
     kept = None if states is None else tuple(states)
     return Prepared(encoded=encoded, features=features, states=kept)

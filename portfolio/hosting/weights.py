@@ -1,6 +1,6 @@
 """An adapter in memory: its config, its weights at every site, its head; to safetensors bytes and back.
 
-Keys in the file: `sites.SITE_KEY.NAME` (such as `sites.3.ffn_output.down`), `head.weight` (labels, 2 * hidden), `head.bias`
+Keys in the file: `sites.SITE_KEY.NAME` (such as `sites.3.ffn_output.down`), `head.weight` (labels, feature width), `head.bias`
 (labels,). The config travels in the file's metadata, so a blob can be understood alone.
 """
 
@@ -23,9 +23,9 @@ from portfolio.methods.table import config_from_json, config_to_json
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A linear classifier on `Host.features`."""
+    """A linear classifier on a host's features."""
 
-    weight: Tensor  # (labels, 2 * hidden)
+    weight: Tensor  # (labels, feature width)
     bias: Tensor  # (labels,)
 
 

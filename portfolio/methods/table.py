@@ -42,4 +42,4 @@ def config_to_json(config: AdapterConfig) -> str:
 def config_from_json(text: str) -> AdapterConfig:
     """The config that `config_to_json` wrote."""
     fields = {key: tuple(value) if isinstance(value, list) else value for key, value in json.loads(text).items()}
-    return method_config(fields.pop("method"), fields)
+    return method_config(str(fields.pop("method")), fields)

@@ -103,10 +103,10 @@ class Database:
             yield
         except (sqlite3.ProgrammingError, sqlite3.InterfaceError):
             raise  # a mistake in this package's own SQL
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # damage can be in a text, also in one that SQLite quotes
             raise self._said(error, is_writing) from error
 
-    def _said(self, error: sqlite3.Error, is_writing: bool) -> PortfolioError:
+    def _said(self, error: Exception, is_writing: bool) -> PortfolioError:
         message = str(error)
         if message in ("database is locked", "locking protocol"):
             return Conflict(

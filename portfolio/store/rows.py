@@ -42,10 +42,16 @@ def checksum(row: Mapping[str, Any]) -> str:
 
 def insert(db: sqlite3.Connection, table: str, values: _Values) -> None:
     """A new row, with its checksum."""
-    row = {**values, "checksum": checksum(values)}
+    row = {column: storable(value) if isinstance(value, str) else value for column, value in values.items()}
+    row["checksum"] = checksum(row)
     columns = ", ".join(row)
     places = ", ".join(f":{column}" for column in row)
     db.execute(f"INSERT INTO {table} ({columns}) VALUES ({places})", row)
+
+
+def storable(text: str) -> str:
+    """The same text, but with half a character, which a path may hold and UTF-8 cannot, as in JSON: `\\udce9`."""
+    return text.encode("utf-8", errors="backslashreplace").decode("utf-8")
 
 
 # The portfolio itself
@@ -53,7 +59,7 @@ def insert(db: sqlite3.Connection, table: str, values: _Values) -> None:
 
 def contract_json(contract: BaseContract) -> str:
     """The canonical JSON of a contract, also where a path in it is not valid UTF-8."""
-    return to_json(contract).encode("utf-8", errors="backslashreplace").decode("utf-8")
+    return storable(to_json(contract))
 
 
 def insert_portfolio(db: sqlite3.Connection, contract: BaseContract, now: str) -> None:
@@ -188,13 +194,14 @@ def put_router(db: sqlite3.Connection, router: RouterState | None) -> None:
                 "totals": router.totals,
                 "threshold": float(router.threshold),
                 "temperature": float(router.temperature),
+                "shrinkage": float(router.shrinkage),
                 "coverage": float(router.coverage),
             },
         )
 
 
 def read_router(db: sqlite3.Connection) -> RouterState | None:
-    row = db.execute("SELECT totals, threshold, temperature, coverage FROM router").fetchone()
+    row = db.execute("SELECT totals, threshold, temperature, shrinkage, coverage FROM router").fetchone()
     return None if row is None else _decoded("router", row, lambda values: RouterState(**dict(values)))
 
 
@@ -225,7 +232,7 @@ def _only(db: sqlite3.Connection, table: str) -> sqlite3.Row:
 def _decoded(table: str, row: sqlite3.Row, decode: Callable[[sqlite3.Row], _Record]) -> _Record:
     try:
         return decode(row)
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, IndexError, TypeError, ValueError) as error:
         raise StoreError(
             f"portfolio.db is damaged: a row of its table {table!r} cannot be read ({error}); restore it from a copy"
         ) from error

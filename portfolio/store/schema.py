@@ -7,6 +7,7 @@ plain enough to be moved to PostgreSQL.
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -106,6 +107,7 @@ _FIRST_TABLES = (
         totals TEXT NOT NULL,
         threshold REAL NOT NULL,
         temperature REAL NOT NULL,
+        shrinkage REAL NOT NULL,
         coverage REAL NOT NULL,
         checksum TEXT NOT NULL
     )
@@ -158,6 +160,18 @@ def migrate(db: sqlite3.Connection, now: str, migrations: Sequence[Migration] = 
                 "INSERT INTO migration (number, name, applied_at) VALUES (?, ?, ?)",
                 (number, migration.__name__.lstrip("_"), now),
             )
+
+
+def definitions(db: sqlite3.Connection) -> set[tuple[str, ...]]:
+    """Type, name and text of every table, index and trigger."""
+    return {tuple(map(str, row)) for row in db.execute("SELECT type, name, sql FROM sqlite_master")}
+
+
+def expected_definitions() -> set[tuple[str, ...]]:
+    """What `definitions` gives for a sound portfolio of the newest schema."""
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        migrate(db, now="")
+        return definitions(db)
 
 
 def schema_version(db: sqlite3.Connection) -> int:

@@ -19,7 +19,7 @@ from portfolio.store.creation import CONTRACT, UNFINISHED
 from portfolio.store.database import Database
 from portfolio.store.durable import TEMPORARY
 from portfolio.store.references import blob_uses, waiting_to_be_deleted
-from portfolio.store.schema import STATE_TABLES
+from portfolio.store.schema import STATE_TABLES, definitions, expected_definitions
 
 _FROM_A_COPY = "restore portfolio.db from a copy of the portfolio"
 
@@ -28,7 +28,7 @@ _FROM_A_COPY = "restore portfolio.db from a copy of the portfolio"
 class Fault:
     """One finding."""
 
-    # Damage: `database`, `row`, `incomplete`, `base`, `blob-missing`, `blob-damaged`. Information: `orphan`, `temporary`.
+    # Damage: `database`, `row`, `incomplete`, `base`, `blob-missing`, `blob-damaged`; else `orphan`, `temporary`.
     kind: str
     subject: str  # a file relative to the portfolio, or a table's row
     message: str
@@ -64,8 +64,11 @@ def _database_faults(db: sqlite3.Connection, name: str) -> Iterator[Fault]:
     for table, number, parent, _ in db.execute("PRAGMA foreign_key_check"):
         subject = f"{table} row {number}"
         yield _damage("row", subject, f"{subject} refers to a {parent} that is not there; {_FROM_A_COPY}")
-    yield from _checksum_faults(db)
-    yield from _incomplete(db)
+    if expected_definitions() <= definitions(db):
+        yield from _checksum_faults(db)
+        yield from _incomplete(db)
+    else:
+        yield _damage("database", name, f"{name} lacks tables, or columns in them, that this package makes; {_FROM_A_COPY}")
 
 
 def _checksum_faults(db: sqlite3.Connection) -> Iterator[Fault]:
@@ -121,17 +124,16 @@ def _blob_faults(blobs: Blobs, uses: dict[str, list[str]] | None, waiting: set[s
     for path, digest in blobs.files():
         subject = os.path.relpath(path, root)
         if digest is None:
-            if path.name.startswith(TEMPORARY):
-                yield _left_over("temporary", subject, f"{path} is being written, or was left by a killed process")
-            else:
-                yield _left_over("orphan", subject, f"{path} is no blob")
+            yield _no_blob(path, subject)
             continue
         try:
-            found = _unlike(path, digest)
+            found = f"holds bytes of SHA-256 {file_digest(path)}"
         except FileNotFoundError:
             continue  # deleted since it was listed; if it is needed, it is reported below
+        except OSError as error:
+            found = f"cannot be read ({error.strerror})"
         seen.add(digest)
-        if found is not None:
+        if not found.endswith(digest):
             yield _damage("blob-damaged", subject, f"{damage(path, digest, found)}. It is: {_named(uses, digest)}")
         elif uses is not None and digest not in uses and digest not in waiting:
             yield _left_over("orphan", subject, f"nothing refers to {path}: a process was killed or gave up")
@@ -139,15 +141,10 @@ def _blob_faults(blobs: Blobs, uses: dict[str, list[str]] | None, waiting: set[s
         yield _missing(blobs, digest, _named(uses, digest), root)
 
 
-def _unlike(path: Path, digest: str) -> str | None:
-    """How the file differs from its digest; None if it does not."""
-    try:
-        found = file_digest(path)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        return f"cannot be read ({error.strerror})"
-    return None if found == digest else f"has SHA-256 {found}"
+def _no_blob(path: Path, subject: str) -> Fault:
+    if path.name.startswith(TEMPORARY):
+        return _left_over("temporary", subject, f"{path} is being written, or was left by a killed process")
+    return _left_over("orphan", subject, f"{path} is no blob")
 
 
 def _named(uses: dict[str, list[str]] | None, digest: str) -> str:

@@ -89,11 +89,14 @@ def snapshot_of() -> Callable[..., Snapshot]:
                 trunk=1,
                 pooling="mean",
                 max_tokens=16,
+                feature_blocks=(1, 2),
             ),
             tasks=tuple(map(_task, names)),
             adapters=tuple(map(_adapter, names)),
             cells=tuple(cells),
-            router=RouterState(totals="8" * 64, threshold=-1.0, temperature=1.0, coverage=0.95) if names else None,
+            router=RouterState(totals="8" * 64, threshold=-1.0, temperature=1.0, shrinkage=0.5, coverage=0.95)
+            if names
+            else None,
         )
 
     return build

@@ -9,7 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from routing.calibration import choose_temperature, choose_threshold
+from routing.calibration import (
+    FEWEST_ROWS,
+    MOST_ROWS,
+    SHARES,
+    calibrate,
+    choose_shrinkage,
+    choose_temperature,
+    choose_threshold,
+    sample_evenly,
+)
+from routing.neighbours import NEAREST
+from routing.router import CentroidRouter
+from routing.statistics import Totals, summarise
 
 
 @settings(max_examples=50, deadline=None)
@@ -78,3 +90,134 @@ def test_arguments_that_do_not_fit_together_are_refused():
         choose_temperature(np.zeros((4, 2)), np.array([0, 1, 2]), np.zeros(4, dtype=int))
     with pytest.raises(ValueError, match="from 0 to 1, got 0 to 2"):
         choose_temperature(np.zeros((2, 2)), np.array([0, 1]), np.array([0, 2]))
+
+
+def noisy_portfolio(tasks, classes, width, rows, seed=0):
+    """A router of clusters whose spread differs much from direction to direction, and validation rows for each task."""
+    generator = np.random.default_rng(seed)
+    mixing = generator.normal(size=(width, width)) * np.linspace(0.2, 3, width)
+    means = generator.normal(size=(tasks, classes, width)) * 3
+    totals, centroids = Totals.zero(width), {}
+    for number in range(tasks):
+        noise = generator.normal(size=(classes * rows, width)) @ mixing
+        one, scatter = summarise(
+            means[number].repeat(rows, axis=0) + noise, np.repeat(np.arange(classes), rows), classes
+        )
+        totals, centroids[f"task{number}"] = totals.add(one, scatter), one
+    validation = [
+        (some.repeat(8, axis=0) + generator.normal(size=(classes * 8, width)) @ mixing).astype(np.float32)
+        for some in means
+    ]
+    return CentroidRouter(totals, centroids), validation
+
+
+def loss_of_share(router, share, features, true):
+    """The best loss over a fine grid of temperatures, every class mean looked at, written out."""
+    values, vectors = np.linalg.eigh(covariance_of(router))
+    shrunken = (1 - share) * values + share * values.mean()
+    gaps = (features - router.spectrum.origin)[:, None] - class_means_of(router)
+    distances = np.einsum("nkd,de,nke->nk", gaps, (vectors / shrunken) @ vectors.T, gaps, optimize=True)
+    own = router.task_of_class == true[:, None]
+    best = np.inf
+    for temperature in np.geomspace(0.1, 1000, 200):
+        weights = np.exp((distances.min(axis=1, keepdims=True) - distances) / (2 * temperature))
+        with np.errstate(divide="ignore"):
+            best = min(best, -np.log((weights * own).sum(axis=1) / weights.sum(axis=1)).mean())
+    return best
+
+
+def covariance_of(router):
+    spectrum = router.spectrum
+    return (spectrum.vectors * spectrum.variances) @ spectrum.vectors.T
+
+
+def class_means_of(router):
+    return router.class_coordinates @ router.spectrum.vectors.T
+
+
+@pytest.mark.parametrize(("rows", "seed"), [(2, 0), (3, 1), (40, 2)])
+def test_no_other_share_makes_the_true_tasks_likelier(rows, seed):
+    router, validation = noisy_portfolio(tasks=4, classes=3, width=20, rows=rows, seed=seed)
+    features, true = np.concatenate(validation), np.repeat(np.arange(4), 24)
+    got = choose_shrinkage(router.spectrum, router.class_coordinates, features, router.task_of_class, true)
+    losses = {share: loss_of_share(router, share, features, true) for share in sorted({router.spectrum.oas, *SHARES})}
+    least = min(losses.values())
+    assert losses[got.shrinkage] <= least + 2e-4
+    assert all(loss > least for share, loss in losses.items() if share < got.shrinkage)
+    assert max(losses.values()) > least + 0.01  # it matters
+
+
+def test_little_data_is_shrunk_more_than_much():
+    few, many = (calibrate(*noisy_portfolio(4, 3, 20, rows), 0.95).shrinkage for rows in (2, 200))
+    assert few > many
+
+
+def test_the_temperature_that_comes_with_a_share_is_the_one_for_it():
+    router, validation = noisy_portfolio(tasks=4, classes=3, width=10, rows=4)
+    chosen = calibrate(router, validation, 0.95)
+    distances = router.calibrated(chosen).negative_half_distances(np.concatenate(validation))
+    expected = choose_temperature(distances, router.task_of_class, np.repeat(np.arange(4), 24))
+    assert chosen.temperature == pytest.approx(expected, rel=0.01)
+
+
+def test_among_more_classes_than_are_looked_at_a_true_task_far_away_still_counts():
+    router, validation = noisy_portfolio(tasks=60, classes=2, width=6, rows=3)
+    assert len(router.task_of_class) > NEAREST
+    features = np.concatenate(validation)
+    true = np.random.default_rng(0).permutation(np.repeat(np.arange(60), 16))  # wrong on purpose: mostly far away
+    got = choose_shrinkage(router.spectrum, router.class_coordinates, features, router.task_of_class, true)
+    assert got.temperature > 100  # nothing can be known, so be modest
+
+
+def test_with_few_validation_rows_or_one_task_the_share_stays_the_one_that_needs_none():
+    router, validation = noisy_portfolio(tasks=4, classes=3, width=20, rows=2)
+    assert calibrate(router, validation, 0.95).shrinkage != router.spectrum.oas
+    fewer = [rows[: (FEWEST_ROWS - 1) // 4] for rows in validation]
+    assert calibrate(router, fewer, 0.95).shrinkage == router.spectrum.oas
+    alone, rows = noisy_portfolio(tasks=1, classes=3, width=20, rows=2)
+    got = calibrate(alone, [np.concatenate(rows * 3)], 0.95)
+    assert (got.shrinkage, got.temperature) == (alone.spectrum.oas, 1.0)
+
+
+def test_without_any_validation_row_nothing_is_ever_abstained_on():
+    router, validation = noisy_portfolio(tasks=2, classes=3, width=5, rows=4)
+    got = calibrate(router, [rows[:0] for rows in validation], 0.95)
+    assert (got.threshold, got.temperature, got.shrinkage) == (-math.inf, 1.0, router.spectrum.oas)
+
+
+def test_the_threshold_keeps_the_wanted_share_whatever_settings_the_router_had():
+    router, validation = noisy_portfolio(tasks=3, classes=2, width=5, rows=10)
+    settings = calibrate(router, validation, 0.9)
+    choices = router.calibrated(settings).choose(np.concatenate(validation))
+    assert (~choices.abstain).sum() == math.ceil(0.9 * 48)
+    assert calibrate(router.calibrated(settings), validation, 0.9) == settings
+
+
+def test_a_true_task_without_a_class_is_refused():
+    router, validation = noisy_portfolio(tasks=2, classes=3, width=5, rows=4)
+    with pytest.raises(ValueError, match="true tasks from 0 to 1, got 2 to 2"):
+        choose_shrinkage(router.spectrum, router.class_coordinates, validation[0], router.task_of_class, np.full(24, 2))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 60), min_size=1, max_size=12), st.integers(1, 200))
+def test_a_sample_is_even_and_as_large_as_it_may_be(sizes, most):
+    got = sample_evenly(sizes, most)
+    counts = [len(rows) for rows in got]
+    largest = max(counts)
+    assert all(count == min(size, largest) for count, size in zip(counts, sizes, strict=True))
+    assert sum(counts) <= max(most, sum(size > 0 for size in sizes))
+    one_more = sum(min(size, largest + 1) for size in sizes)
+    assert one_more > most or counts == sizes
+    for rows, size in zip(got, sizes, strict=True):
+        assert list(rows) == sorted(set(rows)) and all(0 <= row < size for row in rows)
+
+
+def test_a_sample_of_a_group_does_not_depend_on_its_place():
+    forwards, backwards = sample_evenly([50, 30, 5], 40), sample_evenly([5, 30, 50], 40)
+    for one, other in zip(forwards, reversed(backwards), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_very_much_validation_data_is_sampled():
+    assert sum(len(rows) for rows in sample_evenly([2000] * 7, MOST_ROWS)) == 428 * 7

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 
@@ -10,7 +11,7 @@ import pytest
 
 from routing.calibration import choose_temperature, choose_threshold
 from routing.neighbours import NEAREST
-from routing.router import CentroidRouter
+from routing.router import Calibration, CentroidRouter
 from routing.statistics import Totals, summarise
 from routing.whitening import oas_shrinkage
 
@@ -57,12 +58,14 @@ def test_each_cluster_goes_to_its_task_in_the_order_of_the_rows(router):
     assert all(decision.scores[0] > 0.99 and decision.margin > 0.98 for decision in decisions)
 
 
-def test_probabilities_are_the_softmax_of_mahalanobis_distances_summed_over_classes():
+@pytest.mark.parametrize("shrinkage", [None, 0.0, 0.7])
+def test_probabilities_are_the_softmax_of_mahalanobis_distances_summed_over_classes(shrinkage):
     statistics = statistics_of()
     queries = points((3, 3), (-2, 5), (9, 9))
     scatter = sum(scatter for _, scatter in statistics.values())
     covariance = scatter / (120 - 6)
-    router = router_of(statistics, temperature=7.0)
+    router = router_of(statistics, temperature=7.0, shrinkage=shrinkage)
+    assert router.shrinkage == (oas_shrinkage(covariance, 114) if shrinkage is None else shrinkage)
     covariance = (1 - router.shrinkage) * covariance + router.shrinkage * np.trace(covariance) / 2 * np.eye(2)
     inverse = np.linalg.inv(covariance)
     for query, got in zip(queries, router.task_scores(queries), strict=True):
@@ -71,23 +74,6 @@ def test_probabilities_are_the_softmax_of_mahalanobis_distances_summed_over_clas
             for centroids, _ in statistics.values()
         ]
         np.testing.assert_allclose(np.exp(got), np.array(weights) / sum(weights), rtol=1e-6)
-
-
-def shrunken(scatter, degrees):
-    covariance = scatter / degrees
-    rho = oas_shrinkage(covariance, degrees)
-    return (1 - rho) * covariance + rho * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
-
-
-def test_the_in_scope_score_is_the_background_distance_less_the_nearest_class():
-    features = np.concatenate([cluster((6, 0), seed=1), cluster((-6, 1), seed=2)]).astype(np.float64)
-    centroids, scatter = summarise(features, np.repeat([0, 1], 20), 2)
-    query, middle, nearest = np.array([5.0, 1.0]), features.mean(axis=0), features[:20].mean(axis=0)
-    background = shrunken((features - middle).T @ (features - middle), 39)
-    expected = (query - middle) @ np.linalg.inv(background) @ (query - middle)
-    expected -= (query - nearest) @ np.linalg.inv(shrunken(scatter, 38)) @ (query - nearest)
-    router = router_of({"only": (centroids, scatter)})
-    assert router.in_scope_scores(query[None])[0] == pytest.approx(expected, rel=1e-9)
 
 
 def test_a_point_in_no_cluster_is_less_in_scope_than_every_training_cluster(router):
@@ -102,10 +88,10 @@ def test_below_the_threshold_the_router_abstains_says_why_and_still_names_its_be
     threshold = choose_threshold(router_of(statistics).in_scope_scores(inside), 0.95)
     router = router_of(statistics, threshold=threshold)
     known, unknown = router.route(points((10, 0), (6, -8)))
-    assert not known.abstain and "reaches the threshold" in known.reason
+    assert not known.abstain and re.search(r"; in scope -?\d+\.\d, threshold -?\d+\.\d$", known.reason)
     assert unknown.abstain and unknown.in_scope < threshold
     assert unknown.tasks == ("east",)
-    assert re.match(r"abstained: in-scope score -?\d+\.\d is below the threshold", unknown.reason)
+    assert re.match(r"abstained: in scope -?\d+\.\d, below the threshold -?\d+\.\d; nearest class is ", unknown.reason)
 
 
 def test_a_threshold_keeps_the_wanted_share_of_the_rows_it_was_chosen_on(router):
@@ -117,8 +103,34 @@ def test_a_threshold_keeps_the_wanted_share_of_the_rows_it_was_chosen_on(router)
 
 def test_the_reason_names_the_nearest_class_and_the_runner_up(router):
     [decision] = router.route(points((10, 4)))
-    assert "nearest is class 1 of 'east'" in decision.reason
-    assert "the runner-up 'north' 0.000" in decision.reason
+    assert decision.reason == "nearest class is class 1 of 'east'; P 1.00, runner-up 'north' 0.00"
+
+
+NAMES = {"west": ["refund", "return"], "east": ["login", "password"], "north": ["fee", "card"]}
+
+
+def test_the_reason_names_classes_by_their_names_where_it_has_them():
+    router = router_of(statistics_of(), class_names=NAMES)
+    reasons = [decision.reason for decision in router.route(points((10, 4), (-10, 0)))]
+    assert [reason.split(";")[0] for reason in reasons] == [
+        "nearest class is 'password' of 'east'",
+        "nearest class is 'refund' of 'west'",
+    ]
+
+
+def test_the_reason_says_so_where_the_nearest_class_is_of_another_task():
+    statistics = statistics_of({"many": [(-2, 3), (0, 3.5), (2, 3)], "one": [(0, -3)]}, rows=200)
+    [decision] = router_of(statistics, temperature=20.0).route(points((0, -0.2)))
+    assert decision.tasks == ("many",)
+    assert decision.reason.startswith(
+        "nearest class is class 0 of 'one'; all classes of 'many' together weigh more; P 0."
+    )
+
+
+@pytest.mark.parametrize("names", [{}, {**NAMES, "north": ["fee"]}])
+def test_names_that_are_not_one_for_each_class_are_refused(names):
+    with pytest.raises(ValueError, match="for the 2 of 'north'"):
+        router_of(statistics_of(), class_names=names)
 
 
 def test_top_k_names_the_best_tasks_first_and_no_more_than_there_are(router):
@@ -148,7 +160,7 @@ def test_only_allowed_tasks_are_chosen_whatever_the_order_they_are_named_in(rout
 def test_a_single_allowed_task_is_certain_and_says_that_it_had_no_rival(router):
     [decision] = router.route(points((10, 0)), top_k=2, allowed=["west"])
     assert (decision.tasks, decision.scores, decision.margin) == (("west",), (1.0,), 1.0)
-    assert "the only task to choose from" in decision.reason
+    assert decision.reason.endswith("; no other task to choose from")
 
 
 def test_a_task_that_is_not_known_cannot_be_allowed(router):
@@ -165,7 +177,8 @@ def test_a_class_gets_its_share_within_its_task(router):
     assert got[0, 0] > 0.9 and got[1, 1] > 0.9
 
 
-def test_task_and_class_shares_multiply_to_the_softmax_over_all_classes(router):
+def test_task_and_class_shares_multiply_to_the_softmax_over_all_classes():
+    router = router_of(statistics_of(), temperature=3.0)
     queries = points((3, 3), (-2, 5))
     joint = np.exp(
         np.concatenate(
@@ -176,7 +189,7 @@ def test_task_and_class_shares_multiply_to_the_softmax_over_all_classes(router):
             axis=1,
         )
     )
-    weights = np.exp(router.negative_half_distances(queries))
+    weights = np.exp(router.negative_half_distances(queries) / 3)
     np.testing.assert_allclose(joint, weights / weights.sum(axis=1, keepdims=True), rtol=1e-9)
 
 
@@ -251,6 +264,37 @@ def test_looking_at_the_nearest_classes_only_agrees_with_looking_at_all():
     assert len(nearest.nearest_classes(queries[:1], 300)[0]) == NEAREST
 
 
+@pytest.mark.parametrize("exhaustive_up_to", [4096, 50])
+def test_choosing_for_many_rows_says_what_routing_them_says(exhaustive_up_to):
+    generator = np.random.default_rng(8)
+    corners = {f"task{number}": generator.normal(scale=2, size=(1 + number % 3, 4)) for number in range(40)}
+    router = router_of(statistics_of(corners, rows=3), threshold=-3.0, exhaustive_up_to=exhaustive_up_to)
+    queries = generator.normal(scale=2, size=(1100, 4)).astype(np.float32)
+    choices, decisions = router.choose(queries), router.route(queries)
+    assert [router.tasks[number] for number in choices.tasks] == [decision.tasks[0] for decision in decisions]
+    np.testing.assert_array_equal(choices.probabilities, [decision.scores[0] for decision in decisions])
+    np.testing.assert_array_equal(choices.in_scope, [decision.in_scope for decision in decisions])
+    np.testing.assert_array_equal(choices.abstain, [decision.abstain for decision in decisions])
+    assert 0 < choices.abstain.sum() < 1100
+    nearest = [
+        (router.tasks[task], number)
+        for task, number in zip(choices.nearest_tasks, choices.nearest_classes, strict=True)
+    ]
+    assert nearest == [(near.task, near.number) for [near] in router.nearest_classes(queries, 1)]
+
+
+def test_other_settings_give_the_router_that_would_be_made_with_them():
+    statistics = statistics_of()
+    settings = Calibration(threshold=0.5, temperature=3.0, shrinkage=0.4)
+    plain = router_of(statistics)
+    before = plain.route(points((7, 6)))
+    assert plain.calibrated(settings).route(points((7, 6))) == router_of(
+        statistics, **dataclasses.asdict(settings)
+    ).route(points((7, 6)))
+    assert plain.calibrated(settings).shrinkage == 0.4
+    assert plain.route(points((7, 6))) == before != plain.calibrated(settings).route(points((7, 6)))
+
+
 def test_a_row_is_routed_the_same_alone_and_in_a_batch_larger_than_one_piece(router):
     features = np.random.default_rng(4).normal(scale=8, size=(2100, 2)).astype(np.float32)
     together = router.route(features)
@@ -270,12 +314,15 @@ def test_no_rows_give_no_decisions(router):
     assert router.class_log_probabilities(nothing, "east").shape == (0, 2)
     assert router.negative_half_distances(nothing).shape == (0, 6)
     assert router.nearest_classes(nothing, 2) == []
+    choices = router.choose(nothing)
+    assert len(choices.tasks) == len(choices.abstain) == len(choices.nearest_classes) == 0
 
 
 @pytest.mark.parametrize(
     "ask",
     [
         lambda router, features: router.route(features),
+        lambda router, features: router.choose(features),
         lambda router, features: router.task_scores(features),
         lambda router, features: router.in_scope_scores(features),
         lambda router, features: router.negative_half_distances(features),
@@ -357,6 +404,12 @@ def test_a_temperature_that_is_not_positive_is_refused(temperature):
 def test_a_threshold_that_is_no_number_is_refused():
     with pytest.raises(ValueError, match="threshold must be a number"):
         router_of(statistics_of(), threshold=math.nan)
+
+
+@pytest.mark.parametrize("shrinkage", [-0.1, 1.1, math.nan])
+def test_a_shrinkage_that_is_no_share_is_refused(shrinkage):
+    with pytest.raises(ValueError, match="shrinkage must be a share"):
+        router_of(statistics_of(), shrinkage=shrinkage)
 
 
 def test_asking_for_no_task_or_no_class_is_refused(router):

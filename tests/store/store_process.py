@@ -1,9 +1,9 @@
 """Synthetic portfolios, in a test or in a process of its own that can be killed.
 
-    python store_process.py forever DIRECTORY PREFIX      add and remove tasks without end
-    python store_process.py add DIRECTORY PREFIX COUNT    add so many tasks
-    python store_process.py die DIRECTORY N               create and add a task; die by SIGKILL at the N-th file operation
-    python store_process.py limit DIRECTORY               add tasks under ever higher limits of the size of a file
+    python store_process.py forever DIRECTORY PREFIX    add and remove tasks without end
+    python store_process.py add DIRECTORY PREFIX COUNT  add so many tasks, once a line came on standard input
+    python store_process.py die DIRECTORY N             create, add a task; SIGKILL itself at the N-th file operation
+    python store_process.py limit DIRECTORY             add tasks under ever higher limits of the size of a file
 
 A line on standard output acknowledges each committed change: `+NAME` or `-NAME`.
 """
@@ -23,7 +23,6 @@ from portfolio.errors import Unwritable
 from portfolio.records import AdapterRecord, BaseContract, Cell, RouterState, Snapshot, Source, TaskRecord
 from portfolio.store.store import GenerationMoved, Store
 
-
 CONTRACT = BaseContract(
     name="tiny",
     revision=None,
@@ -34,6 +33,7 @@ CONTRACT = BaseContract(
     trunk=1,
     pooling="mean",
     max_tokens=16,
+    feature_blocks=(1, 2),
 )
 
 
@@ -53,6 +53,7 @@ def task_record(store: Store, name: str, **changes: Any) -> TaskRecord:
         "columns": ("text", None, "label"),
         "sources": (Source(split="train", path=f"/data/{name}.jsonl", sha256="0" * 64, rows=7),),
         "seed": 3,
+        "reading": "{}",
         "centroids": store.put(content(name, "centroids")),
         "scatter": store.put(content(name, "scatter")),
         "evaluation": store.put(content(name, "evaluation")),
@@ -81,7 +82,7 @@ def adapter_record(store: Store, name: str, **changes: Any) -> AdapterRecord:
 
 def router_state(store: Store, names: tuple[str, ...]) -> RouterState:
     totals = store.put("\n".join(sorted(names)).encode())
-    return RouterState(totals=totals, threshold=float("-inf"), temperature=1.5, coverage=0.95)
+    return RouterState(totals=totals, threshold=float("-inf"), temperature=1.5, shrinkage=0.25, coverage=0.95)
 
 
 def cells(step: str, names: tuple[str, ...]) -> list[Cell]:

@@ -1,0 +1,604 @@
+"""The command line: each command parses, calls one method of `Portfolio`, and prints: data to stdout, talk to stderr.
+
+Exit codes: 0 done; 1 damage found by `verify`, or a fault of ours; 2 something the user can put right; 130 interrupted.
+Torch and all that needs it is imported by the commands that run the base, so that the others answer at once.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from portfolio.errors import NotFound, PortfolioError
+
+if TYPE_CHECKING:
+    from portfolio.methods.config import AdapterConfig
+    from portfolio.portfolio import Portfolio
+    from portfolio.reports.progress import BarDisplay, LineDisplay
+    from portfolio.tasks.columns import Columns
+    from portfolio.training import TrainingConfig
+
+DEBUG = "PORTFOLIO_DEBUG"  # environment variable: show tracebacks
+CHUNK = 1024  # texts answered at a time
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which portfolio the commands are about."""
+
+    given: str | None  # by -p or PORTFOLIO_DIR
+
+    def open(self) -> Portfolio:
+        """The portfolio there; that of the current directory if none was named."""
+        from portfolio.portfolio import Portfolio
+        from portfolio.store.creation import DATABASE
+
+        if self.given is None and not Path(DATABASE).is_file():
+            raise NotFound(
+                "expected a portfolio in the current directory, found none; "
+                "name one with -p DIR or PORTFOLIO_DIR, or make one with: portfolio -p DIR init"
+            )
+        return Portfolio.open(self.given or ".")
+
+    def command(self, rest: str) -> str:
+        """What to type for a command on this portfolio."""
+        return f"portfolio {rest}" if self.given is None else f"portfolio -p {shlex.quote(self.given)} {rest}"
+
+
+def _version(ctx: click.Context, _: click.Parameter, is_asked: bool) -> None:
+    if is_asked:
+        from importlib import metadata
+
+        try:
+            click.echo(f"portfolio {metadata.version('adapter-portfolio')}")
+        except metadata.PackageNotFoundError:
+            click.echo("portfolio, run from a checkout that is not installed")
+        ctx.exit()
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("-p", "--portfolio", "directory", metavar="DIR", envvar="PORTFOLIO_DIR", help="The portfolio.")
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print it.")
+@click.pass_context
+def commands(ctx: click.Context, directory: str | None) -> None:
+    """Grow a portfolio of adapters on one frozen transformer, task by task; each input is answered by the right one.
+
+    Without -p DIR the environment variable PORTFOLIO_DIR names the portfolio, else it is the current directory.
+
+    \b
+    Example:
+        portfolio -p support tasks
+    """
+    ctx.obj = Place(directory)
+
+
+# Options that several commands share
+
+
+def _setting(
+    kind: str, flag: str, value_type: Any, text: str, *, key: str | None = None, multiple: bool = False
+) -> Callable[[_Command], _Command]:
+    """An option that is kept, if it is given, among the settings of that kind; see `_given`."""
+    key = key or flag.lstrip("-").replace("-", "_")
+
+    def keep(ctx: click.Context, _: click.Parameter, value: Any) -> None:
+        if value is not None and value != ():
+            _given(ctx, kind)[key] = value
+
+    return click.option(flag, type=value_type, help=text, multiple=multiple, callback=keep, expose_value=False)
+
+
+def _given(ctx: click.Context, kind: str) -> dict[str, Any]:
+    """The settings of one kind that were given; the others keep the defaults of the class that they are for."""
+    settings: dict[str, Any] = ctx.meta.setdefault(f"cli.{kind}", {})
+    return settings
+
+
+def _all(*options: Callable[[_Command], _Command]) -> Callable[[_Command], _Command]:
+    def decorate(command: _Command) -> _Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in text.split(","))
+
+
+def _pairs(_: click.Context, __: click.Parameter, values: Sequence[str]) -> dict[str, str]:
+    """{"COLUMN": "VALUE"} of COLUMN=VALUE."""
+    for value in values:
+        if "=" not in value.lstrip("="):
+            raise click.BadParameter(f"expected COLUMN=VALUE, got {value!r}")
+    return dict((value.split("=", 1)[0], value.split("=", 1)[1]) for value in values)
+
+
+_numbers.__name__ = "numbers"  # how --help calls it
+
+_column_options = _all(
+    _setting("columns", "--text-column", str, "Column of the text; guessed if not given.", key="text"),
+    _setting("columns", "--pair-column", str, "Column of the second text of a pair; '' for none.", key="pair"),
+)
+_learning_options = _all(
+    _setting("method", "--method", str, "bottleneck (default) or lora.", key="method"),
+    _setting("method", "--placement", str, "Of a bottleneck: pfeiffer, houlsby or parallel."),
+    _setting("method", "--rank", int, "Width of the adapter."),
+    _setting("method", "--activation", str, "Of a bottleneck: relu, gelu, silu, tanh or identity."),
+    _setting("method", "--dropout", float, "Inside the adapter, while training."),
+    _setting("method", "--scale", float, "Of a bottleneck's output."),
+    _setting("method", "--alpha", float, "Of LoRA: its update is scaled by alpha / rank."),
+    _setting("method", "--target", str, "Of LoRA: a linear layer, or all; repeatable.", key="targets", multiple=True),
+    _setting("method", "--blocks", _numbers, "Blocks of the base that are adapted, such as 3,4,5."),
+    _setting("training", "--epochs", int, "At most so many."),
+    _setting("training", "--patience", int, "Stop after so many epochs without a better validation score."),
+    _setting("training", "--batch-size", int, "Rows a step."),
+    _setting("training", "--learning-rate", float, "Of the adapter, at its highest."),
+)
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_dry_run_option = click.option("--dry-run", is_flag=True, help="Check everything; change nothing.")
+
+
+_threads_option = _setting("run", "--threads", click.IntRange(min=1), "Threads of torch; by default one a core.")
+
+
+def _columns(ctx: click.Context) -> Columns:
+    from portfolio.tasks.columns import Columns
+
+    return Columns(**_given(ctx, "columns"))
+
+
+def _method(ctx: click.Context) -> str | AdapterConfig:
+    from portfolio.portfolio import DEFAULT_METHOD
+
+    settings = dict(_given(ctx, "method"))
+    if not settings:
+        return DEFAULT_METHOD
+    from portfolio.methods.table import method_config
+
+    return method_config(settings.pop("method", DEFAULT_METHOD), settings)
+
+
+def _training(ctx: click.Context) -> TrainingConfig | None:
+    settings = _given(ctx, "training")
+    if not settings:
+        return None
+    from portfolio.training import TrainingConfig
+
+    return TrainingConfig(**settings)
+
+
+# Commands
+
+
+@commands.command()
+@click.option("--base", default="minilm", show_default=True, help="minilm, a directory, or a name on the hub.")
+@click.option("--revision", help="Of a name on the hub.")
+@click.option("--trunk", type=int, help="Lowest blocks that no adapter touches; half of them by default.")
+@click.option("--pooling", type=click.Choice(["mean", "last"]), help="By default as fits the base.")
+@click.option("--max-tokens", type=int, help="Longer inputs are cut.")
+@click.pass_obj
+def init(
+    place: Place, base: str, revision: str | None, trunk: int | None, pooling: str | None, max_tokens: int | None
+) -> None:
+    """Make a new, empty portfolio on a base.
+
+    \b
+    Example:
+        portfolio -p support init --base minilm
+    """
+    from portfolio.portfolio import DEFAULT_MAX_TOKENS, Portfolio
+
+    made = Portfolio.init(
+        place.given or ".",
+        base,
+        revision=revision,
+        trunk=trunk,
+        pooling=pooling,
+        max_tokens=DEFAULT_MAX_TOKENS if max_tokens is None else max_tokens,
+    )
+    contract = made.contract
+    click.echo(f"{made.path}: an empty portfolio")
+    click.echo(f"base {contract.name}, fingerprint {contract.fingerprint}")
+    click.echo(f"{contract.blocks} blocks, the lowest {contract.trunk} of them shared by all tasks (the trunk)")
+    _next(place.command("add-task NAME --train FILE"))
+
+
+@commands.command("add-task")
+@click.argument("name")
+@click.option("--train", required=True, metavar="PLACE", help="A file, a saved data set, or hub:NAME[:CONFIG].")
+@click.option("--validation", metavar="PLACE", help="Likewise; held out of train if not given.")
+@click.option("--test", metavar="PLACE", help="Likewise.")
+@_column_options
+@_setting("columns", "--label-column", str, "Column of the label; guessed if not given.", key="label")
+@click.option(
+    "--filter", "where", multiple=True, callback=_pairs, metavar="COLUMN=VALUE", help="Only such rows; repeatable."
+)
+@click.option(
+    "--unknown-labels",
+    type=click.Choice(["error", "drop", "keep"]),
+    default="error",
+    show_default=True,
+    help="What to do with rows whose label train lacks; those kept count as wrong.",
+)
+@_learning_options
+@click.option("--seed", type=int, default=0, show_default=True, help="Of held-out rows and of training.")
+@_dry_run_option
+@_threads_option
+@_json_option
+@click.pass_context
+def add_task(
+    ctx: click.Context,
+    name: str,
+    train: str,
+    validation: str | None,
+    test: str | None,
+    where: dict[str, str],
+    unknown_labels: str,
+    seed: int,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Train an adapter for one task and take it in.
+
+    No other task is touched. Settings that are not given keep their defaults, which `portfolio show NAME` prints.
+
+    \b
+    Example:
+        portfolio -p support add-task banking --train train.jsonl --test test.jsonl
+    """
+    from portfolio.reports.show import show_outcomes, show_reading, show_task
+
+    place: Place = ctx.obj
+    portfolio, columns = place.open(), _columns(ctx)
+    method, training = _method(ctx), _training(ctx)
+    if dry_run:
+        data = portfolio.read_task(
+            name, train, validation, test, columns=columns, where=where, unknown_labels=unknown_labels, seed=seed
+        )
+        return show_reading(data, as_json)
+    with _training_display(ctx) as display:
+        adapter = portfolio.add_task(
+            name,
+            train,
+            validation,
+            test,
+            method=method,
+            training=training,
+            columns=columns,
+            where=where,
+            unknown_labels=unknown_labels,
+            seed=seed,
+            progress=display.begin(name),
+        )
+    if as_json:
+        return show_task(portfolio.snapshot(), name, as_json)
+    show_outcomes([adapter], portfolio.report())
+    _next(place.command("predict TEXT"))
+
+
+@commands.command("add-tasks")
+@click.argument("sequence", metavar="SEQUENCE.toml")
+@_learning_options
+@_dry_run_option
+@_threads_option
+@click.pass_context
+def add_tasks(ctx: click.Context, sequence: str, dry_run: bool) -> None:
+    """Add every task of a sequence that is not here yet.
+
+    When this is interrupted, the same command goes on with the first task that is missing.
+
+    \b
+    Example:
+        portfolio -p support add-tasks sequence.toml
+    """
+    from portfolio.reports.show import show_outcomes, show_reading
+    from portfolio.tasks.sequences import read_sequence
+
+    place: Place = ctx.obj
+    portfolio, method, training = place.open(), _method(ctx), _training(ctx)
+    missing = portfolio.missing_tasks(sequence)
+    for task in read_sequence(sequence).tasks:
+        if task not in missing.tasks:
+            click.echo(f"{task.name} is here already and is skipped", err=True)
+    if dry_run:
+        for task in missing.tasks:
+            places = (task.train, task.validation, task.test)
+            data = portfolio.read_task(
+                task.name, *places, columns=task.columns, where=dict(task.where), seed=missing.seed
+            )
+            show_reading(data, as_json=False)
+        return
+    try:
+        with _training_display(ctx) as display:
+            added = portfolio.add_tasks(sequence, method=method, training=training, progress=display.begin)
+    except KeyboardInterrupt:
+        click.echo("\nStopped; the same command goes on with the task that was being learned.", err=True)
+        raise
+    show_outcomes(added, portfolio.report())
+    _next(place.command("report"))
+
+
+@commands.command()
+@_json_option
+@click.pass_obj
+def tasks(place: Place, as_json: bool) -> None:
+    """List the tasks, in the order they were added.
+
+    \b
+    Example:
+        portfolio -p support tasks
+    """
+    from portfolio.reports.show import show_tasks
+
+    show_tasks(place.open().snapshot(), as_json)
+
+
+@commands.command()
+@click.argument("name")
+@_json_option
+@click.pass_obj
+def show(place: Place, name: str, as_json: bool) -> None:
+    """Print all that is known of one task.
+
+    \b
+    Example:
+        portfolio -p support show banking
+    """
+    from portfolio.reports.show import show_task
+
+    show_task(place.open().snapshot(), name, as_json)
+
+
+@commands.command()
+@_json_option
+@click.pass_obj
+def report(place: Place, as_json: bool) -> None:
+    """Print results matrices, forgetting, routing and costs.
+
+    All of it was measured as each task came.
+
+    \b
+    Example:
+        portfolio -p support report
+    """
+    from portfolio.reports.show import show_report
+
+    show_report(place.open().report(), as_json)
+
+
+@commands.command()
+@_threads_option
+@_json_option
+@click.pass_context
+def evaluate(ctx: click.Context, as_json: bool) -> None:
+    """Run every test split again and report what comes.
+
+    \b
+    Example:
+        portfolio -p support evaluate
+    """
+    from portfolio.reports.show import show_report
+
+    portfolio = ctx.obj.open()
+    _use_threads(ctx)
+    show_report(portfolio.evaluate(), as_json)
+
+
+@commands.command()
+@click.argument("texts", nargs=-1, metavar="[TEXT]...")
+@click.option("--pair", "pairs", multiple=True, help="The second text; one for each TEXT, for tasks on pairs.")
+@click.option("--file", help="Texts from a file, of any kind that add-task reads, or .txt with one text a line.")
+@_column_options
+@click.option("--task", help="Answer for this task, without the router.")
+@click.option("--top-k", type=int, default=1, show_default=True, help="Mix the answers of so many tasks.")
+@click.option("--always", is_flag=True, help="Answer even what no task knows.")
+@_json_option
+@click.option("--output", metavar="FILE", help="Write the JSON lines to a file, whole or not at all.")
+@_threads_option
+@click.pass_context
+def predict(
+    ctx: click.Context,
+    texts: tuple[str, ...],
+    pairs: tuple[str, ...],
+    file: str | None,
+    task: str | None,
+    top_k: int,
+    always: bool,
+    as_json: bool,
+    output: str | None,
+) -> None:
+    """Answer texts, each by the task that knows it.
+
+    Texts are arguments, a file, or lines of standard input. Arguments are answered with an explanation, others with
+    a line each; --json prints one JSON object a line.
+
+    \b
+    Examples:
+        portfolio -p support predict "my card was stolen"
+        portfolio -p support predict --file questions.txt --output answers.jsonl
+    """
+    from portfolio.reports.answers import write_answers
+    from portfolio.reports.output import opened_output
+    from portfolio.reports.show import show_answers
+    from portfolio.tasks.typed import in_chunks
+
+    if file is not None and (texts or pairs):
+        raise click.UsageError("expected TEXT or --file, got both")
+    portfolio, rows = ctx.obj.open(), _rows(texts, pairs, file, _columns(ctx))
+    _use_threads(ctx)
+    with opened_output(output) as stream:
+        for chunk in in_chunks(rows, CHUNK):
+            said = [text for text, _ in chunk]
+            seconds = [pair for _, pair in chunk if pair is not None] or None
+            answers = portfolio.predict(said, task, top_k, pairs=seconds, abstain=not always)
+            if as_json or output is not None:
+                write_answers(answers, stream)
+            else:
+                show_answers(answers, explain=bool(texts))
+
+
+@commands.command("remove-task")
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_dry_run_option
+@_threads_option
+@click.pass_context
+def remove_task(ctx: click.Context, name: str, yes: bool, dry_run: bool) -> None:
+    """Take a task out, with its adapter and results.
+
+    The other tasks are measured again.
+
+    \b
+    Example:
+        portfolio -p support remove-task banking --yes
+    """
+    from portfolio.reports.show import show_task
+
+    portfolio = ctx.obj.open()
+    if dry_run or not yes:
+        if not dry_run and not sys.stdin.isatty():
+            raise click.UsageError(f"expected --yes, as there is no terminal to ask on whether to remove {name!r}")
+        show_task(portfolio.snapshot(), name)
+    if dry_run:
+        click.echo("All of this would be removed; nothing was changed.", err=True)
+        return
+    if not yes:
+        click.confirm(f"Remove {name} for good?", abort=True, err=True)
+    _use_threads(ctx)
+    portfolio.remove_task(name)
+    click.echo(f"{name} is removed")
+
+
+@commands.command()
+@_json_option
+@click.pass_context
+def verify(ctx: click.Context, as_json: bool) -> None:
+    """Read everything again and list what is damaged.
+
+    The exit code is 1 if anything is.
+
+    \b
+    Example:
+        portfolio -p support verify
+    """
+    from portfolio.reports.show import show_findings
+
+    findings = ctx.obj.open().verify()
+    show_findings(findings, as_json)
+    ctx.exit(int(any(finding.is_damage for finding in findings)))
+
+
+@commands.command()
+@click.option("--into", metavar="DIR", help="Where to make the portfolio; a new temporary directory by default.")
+@click.option("--base", default="minilm", show_default=True, help="minilm, a directory, or a name on the hub.")
+@_threads_option
+@click.pass_context
+def demo(ctx: click.Context, into: str | None, base: str) -> None:
+    """Watch a portfolio grow by the departments of a help desk.
+
+    \b
+    Example:
+        portfolio demo --into helpdesk --base minilm
+    """
+    from portfolio.portfolio import Portfolio
+    from portfolio.reports.show import show_answers, show_outcomes, show_report
+    from portfolio.tasks.demo import QUESTIONS, demo_sequence
+
+    sequence = demo_sequence()
+    _use_threads(ctx)
+    place = Place(into or tempfile.mkdtemp(prefix="portfolio-demo-"))
+    click.echo(f"A new portfolio in {place.given}; its tasks come from {sequence}", err=True)
+    portfolio = Portfolio.init(str(place.given), base)
+    with _training_display(ctx) as display:
+        added = portfolio.add_tasks(sequence, progress=display.begin)
+    show_outcomes(added, portfolio.report())
+    click.echo()
+    show_report(portfolio.report())
+    click.echo("\nThree questions, the last of them about nothing that the help desk knows:\n")
+    show_answers(portfolio.predict(QUESTIONS), explain=True)
+    _next(place.command('predict "where is my parcel?"'), place.command("show billing"), place.command("report --json"))
+
+
+# What commands share
+
+
+def _training_display(ctx: click.Context) -> BarDisplay | LineDisplay:
+    from rich.console import Console
+
+    from portfolio.reports.progress import training_display
+
+    _use_threads(ctx)
+    return training_display(Console(stderr=True, highlight=False))
+
+
+def _use_threads(ctx: click.Context) -> None:
+    threads = _given(ctx, "run").get("threads")
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def _rows(
+    texts: Sequence[str], pairs: Sequence[str], file: str | None, columns: Columns
+) -> Iterator[tuple[str, str | None]]:
+    """Each text with its pair or None."""
+    from portfolio.tasks.files import read_texts
+    from portfolio.tasks.typed import texts_of_arguments, texts_of_lines
+
+    if file is not None:
+        return read_texts(file, columns)
+    if texts or pairs:
+        return texts_of_arguments(texts, pairs)
+    if sys.stdin.isatty():
+        click.echo("Type one text a line; Ctrl-D ends.", err=True)
+    return texts_of_lines(sys.stdin.buffer)
+
+
+def _next(*lines: str) -> None:
+    click.echo("\n".join(["What to type next:", *(f"  {line}" for line in lines)]), err=True)
+
+
+# The edge
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code."""
+    try:
+        code = commands.main(arguments, prog_name="portfolio", standalone_mode=False)
+    except click.Abort:
+        click.echo("Interrupted. Tasks that were added are whole; nothing half done was kept.", err=True)
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except PortfolioError as error:
+        return _complain(str(error), 2)
+    except Exception as error:
+        hint = f"to see where, set {DEBUG}=1 and run it again"
+        return _complain(f"unexpected {type(error).__name__}: {error}; {hint}", 1)
+    return code if isinstance(code, int) else 0
+
+
+def _complain(message: str, code: int) -> int:
+    if os.environ.get(DEBUG):
+        traceback.print_exc()
+    click.echo(f"Error: {message}", err=True)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

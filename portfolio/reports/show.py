@@ -1,0 +1,117 @@
+"""What the commands print on standard output: for people, or as one JSON object."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from rich.console import Console
+from rich.text import Text
+
+from portfolio.records import AdapterRecord, Answer, Snapshot
+from portfolio.reports.answers import print_answers, print_explained
+from portfolio.reports.listing import print_task, print_tasks, task_to_dict, tasks_to_dict
+from portfolio.reports.output import to_line
+from portfolio.reports.progress import outcome
+from portfolio.reports.reading import print_reading, reading_to_dict
+from portfolio.reports.report import Report
+from portfolio.reports.terminal import print_report
+from portfolio.reports.wording import plain
+
+if TYPE_CHECKING:
+    from portfolio.tasks.task import TaskData
+
+
+class Finding(Protocol):
+    """What `verify` found; damage, or something left over that does no harm."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def subject(self) -> str: ...
+    @property
+    def message(self) -> str: ...
+    @property
+    def is_damage(self) -> bool: ...
+
+
+def show_reading(data: TaskData, as_json: bool) -> None:
+    """What was read of a task, before it is learned."""
+    if as_json:
+        _write_json(reading_to_dict(data))
+    else:
+        print_reading(data, _screen())
+
+
+def show_tasks(snapshot: Snapshot, as_json: bool) -> None:
+    """All tasks."""
+    if as_json:
+        _write_json(tasks_to_dict(snapshot))
+    else:
+        print_tasks(snapshot, _screen())
+
+
+def show_task(snapshot: Snapshot, name: str, as_json: bool = False) -> None:
+    """One task in full.
+
+    Raises:
+        NotFound: there is no task of this name.
+    """
+    if as_json:
+        _write_json(task_to_dict(snapshot, name))
+    else:
+        print_task(snapshot, name, _screen())
+
+
+def show_report(report: Report, as_json: bool = False) -> None:
+    """All figures."""
+    if as_json:
+        _write_json(report.to_dict())
+    else:
+        print_report(report, _screen())
+
+
+def show_findings(findings: Sequence[Finding], as_json: bool) -> None:
+    """Damage, and what was merely left over."""
+    is_damaged = any(finding.is_damage for finding in findings)
+    if as_json:
+        _write_json({"damaged": is_damaged, "findings": [_finding_fields(finding) for finding in findings]})
+        return
+    screen = _screen()
+    for finding in findings:
+        line = f"{'damage' if finding.is_damage else 'note'}: {finding.message}"
+        screen.print(Text(plain(line, screen)), soft_wrap=True)
+    screen.print("this portfolio is damaged" if is_damaged else "nothing is damaged")
+
+
+def show_outcomes(adapters: Sequence[AdapterRecord], report: Report) -> None:
+    """How well each of these new adapters does."""
+    screen = _screen()
+    for adapter in adapters:
+        screen.print(Text(outcome(adapter, report)), soft_wrap=True)
+
+
+def show_answers(answers: Sequence[Answer], explain: bool) -> None:
+    """Answers, a line each or explained."""
+    if explain:
+        print_explained(answers, _screen())
+    else:
+        print_answers(answers, _screen())
+
+
+def _finding_fields(finding: Finding) -> dict[str, Any]:
+    return {
+        "kind": finding.kind,
+        "subject": finding.subject,
+        "message": finding.message,
+        "is_damage": finding.is_damage,
+    }
+
+
+def _screen() -> Console:
+    return Console(highlight=False)
+
+
+def _write_json(value: Any) -> None:
+    sys.stdout.write(to_line(value, sys.stdout, indent=2) + "\n")

@@ -1,0 +1,93 @@
+"""Texts to token ids, and token ids to padded batches."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import AutoTokenizer
+
+from portfolio.hosting.encode import Batch, Encoded, batches_of_like_length, encode, pad
+
+
+@pytest.fixture(scope="module")
+def wordpiece(tiny_base_dir):
+    return AutoTokenizer.from_pretrained(tiny_base_dir)
+
+
+def test_a_text_becomes_what_the_tokenizer_says_of_it_alone(wordpiece):
+    texts = ["the rose", "", "my old spade please"]
+    for row, text in zip(encode(wordpiece, texts, None, 64), texts, strict=True):
+        assert list(row.ids) == wordpiece(text)["input_ids"]
+        assert row.types == (0,) * len(row.ids)
+
+
+def test_a_pair_is_told_apart_by_its_types(wordpiece):
+    [row] = encode(wordpiece, ["the rose"], ["fern"], 64)
+    assert list(row.ids) == wordpiece("the rose", "fern")["input_ids"]
+    assert row.types == (0, 0, 0, 0, 1, 1)  # [CLS] the rose [SEP] fern [SEP]
+
+
+def test_long_texts_and_pairs_are_cut(wordpiece):
+    texts, pairs = ["rose " * 40, "rose"], ["fern " * 30, "fern " * 30]
+    assert [len(row.ids) for row in encode(wordpiece, texts, None, 10)] == [10, 3]
+    assert [len(row.ids) for row in encode(wordpiece, texts, pairs, 10)] == [10, 10]
+
+
+def test_no_text_gives_no_row(wordpiece):
+    assert encode(wordpiece, [], None, 10) == []
+
+
+def test_a_text_without_any_token_becomes_one_token(base_of):
+    """A decoder's tokenizer adds none of its own, and a row of no token has no state to pool."""
+    tokenizer = base_of("gpt2").tokenizer
+    empty, word = encode(tokenizer, ["  ", "w7"], None, 10)
+    assert empty.ids == (tokenizer.pad_token_id,)
+    assert word.ids == (7,)
+
+
+def test_a_tokenizer_that_knows_no_types_gives_none(base_of):
+    tokenizer = base_of("roberta").tokenizer
+    tokenizer.model_input_names = ["input_ids", "attention_mask"]
+    assert encode(tokenizer, ["w7"], None, 10)[0].types is None
+
+
+def test_rows_are_padded_on_the_right_and_masked():
+    batch = pad([Encoded((5, 6, 7), (0, 0, 1)), Encoded((8,), (0,))], pad_id=9)
+    assert batch.input_ids.tolist() == [[5, 6, 7], [8, 9, 9]]
+    assert batch.attention_mask.tolist() == [[1, 1, 1], [1, 0, 0]]
+    assert batch.token_type_ids.tolist() == [[0, 0, 1], [0, 0, 0]]
+    assert set(batch.inputs()) == {"input_ids", "attention_mask", "token_type_ids"}
+
+
+def test_rows_without_types_make_a_batch_without_types():
+    batch = pad([Encoded((5, 6), None)], pad_id=0)
+    assert batch.token_type_ids is None
+    assert set(batch.inputs()) == {"input_ids", "attention_mask"}
+
+
+@pytest.mark.parametrize("typed", [True, False])
+def test_rows_can_be_selected_in_any_order_and_twice(typed):
+    ids = torch.arange(6).view(3, 2)
+    batch = Batch(ids, ids + 10, ids + 20 if typed else None).select(torch.tensor([2, 0, 2]))
+    assert batch.input_ids.tolist() == [[4, 5], [0, 1], [4, 5]]
+    assert batch.attention_mask.tolist() == [[14, 15], [10, 11], [14, 15]]
+    assert (batch.token_type_ids is not None) == typed
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 50), max_size=40),
+    max_rows=st.integers(1, 8),
+    max_tokens=st.integers(1, 100),
+)
+def test_batches_hold_every_row_once_and_keep_their_limits(lengths, max_rows, max_tokens):
+    batches = batches_of_like_length(lengths, max_rows, max_tokens)
+    assert sorted(row for batch in batches for row in batch) == list(range(len(lengths)))
+    for batch in batches:
+        longest = max(lengths[row] for row in batch)
+        assert len(batch) <= max_rows
+        assert len(batch) == 1 or len(batch) * longest <= max_tokens
+    in_turn = [lengths[row] for batch in batches for row in batch]
+    assert in_turn == sorted(lengths)  # rows of like length stand together

@@ -1,0 +1,96 @@
+"""A killed process leaves the old state or the new one, of whole tasks only."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from portfolio.errors import NotFound
+from portfolio.store.store import Store
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+KILLS = 20
+
+
+def test_a_process_killed_at_random_moments_leaves_whole_tasks_only(
+    store: Store, synthetic: ModuleType, start: Start
+) -> None:
+    """What was acknowledged is there; of the change after it, all or nothing."""
+    moments = random.Random(5)
+    acknowledged = 0
+    known: list[str] = []
+    for number in range(KILLS):
+        process = start("forever", store.path, f"round{number}-")
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        with pytest.raises(subprocess.TimeoutExpired):  # it would go on for ever
+            process.wait(timeout=moments.uniform(0, 0.15))
+        process.kill()
+        said, _ = process.communicate()
+        lines = said.splitlines()
+        acknowledged += len(lines)
+
+        opened = Store.open(store.path)
+        found = synthetic.whole_tasks(opened)
+        assert found in [_after(known, lines), _after(known, [*lines, _next(lines, f"round{number}-")])]
+        assert synthetic.damage_found(opened) == []
+        known = found
+    assert acknowledged >= KILLS / 2  # else the moments say nothing
+    synthetic.add_task(store, "after-all")
+    assert synthetic.whole_tasks(store) == [*known, "after-all"]
+
+
+def _after(names: list[str], lines: list[str]) -> list[str]:
+    """The tasks after the acknowledged changes, such as `+a`, `+b`, `-a`."""
+    names = list(names)
+    for line in lines:
+        if line.startswith("+"):
+            names.append(line[1:])
+        else:
+            names.remove(line[1:])
+    return names
+
+
+def _next(lines: list[str], prefix: str) -> str:
+    """The change that the process makes after these: +0 +1 +2 -0 +3 -1 +4 -2 …"""
+    changes = itertools.chain(
+        (f"+{prefix}0", f"+{prefix}1"),
+        (change for number in itertools.count(2) for change in (f"+{prefix}{number}", f"-{prefix}{number - 2}")),
+    )
+    return next(itertools.islice(changes, len(lines), None))
+
+
+def test_a_process_that_dies_at_any_of_its_file_operations_leaves_nothing_or_a_whole_portfolio(
+    tmp_path: Path, synthetic: ModuleType, start: Start
+) -> None:
+    """Operations on files are numbered; every second one is tried, from making the directory to the last blob."""
+    states = []
+    for at in itertools.count(1, 2):
+        directory = tmp_path / f"died-at-{at}"
+        process = start("die", directory, at)
+        said, complaint = process.communicate(timeout=60)
+        assert complaint == ""
+        try:
+            opened = Store.open(directory)
+        except NotFound:
+            states.append("nothing")
+            opened = Store.create(directory, synthetic.CONTRACT)  # what was left does not stand in the way
+        else:
+            states.append("portfolio")
+        whole = synthetic.whole_tasks(opened)
+        assert synthetic.damage_found(opened) == []
+        assert whole == (["only"] if said else [])
+        if said:
+            break
+        synthetic.add_task(opened, "only")
+        assert synthetic.whole_tasks(opened) == ["only"]
+    assert states == sorted(states)  # first nothing, then a portfolio
+    assert len(set(states)) == 2
+    assert len(states) > 10
