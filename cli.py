@@ -469,7 +469,7 @@ def remove_task(ctx: click.Context, name: str, yes: bool, dry_run: bool) -> None
 
     portfolio = ctx.obj.open()
     if dry_run or not yes:
-        if not dry_run and not sys.stdin.isatty():
+        if not dry_run and not _is_terminal():
             raise click.UsageError(f"expected --yes, as there is no terminal to ask on whether to remove {name!r}")
         show_task(portfolio.snapshot(), name)
     if dry_run:
@@ -563,9 +563,16 @@ def _rows(
         return read_texts(file, columns)
     if texts or pairs:
         return texts_of_arguments(texts, pairs)
-    if sys.stdin.isatty():
+    if sys.stdin is None:
+        raise click.UsageError("expected TEXT, --file, or texts on standard input, which is closed")
+    if _is_terminal():
         click.echo("Type one text a line; Ctrl-D ends.", err=True)
     return texts_of_lines(sys.stdin.buffer)
+
+
+def _is_terminal() -> bool:
+    """Whether somebody types; standard input is None where it was closed from the start."""
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 def _next(*lines: str) -> None:

@@ -84,8 +84,8 @@ class Astray:
     chosen: str
 
 
-# Called with a task and its rows that went astray: for each, whether the chosen adapter said the right label; None where
-# the texts cannot be read any more.
+# Called with a task and its rows that went astray: for each, whether the chosen adapter said the right label; None
+# where the texts cannot be read any more.
 AskAstray = Callable[[KnownTask, Sequence[Astray]], list[bool] | None]
 
 

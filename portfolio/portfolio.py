@@ -47,7 +47,7 @@ class Portfolio:
     def init(
         cls,
         path: str | Path,
-        base: str | Base = "minilm",
+        base: str | Path | Base = "minilm",
         *,
         revision: str | None = None,
         trunk: int | None = None,
@@ -67,12 +67,12 @@ class Portfolio:
             Conflict: the directory holds something already.
             BaseUnavailable, ConfigError, Unwritable: nothing is made.
         """
-        from portfolio.hosting.base import load_base
+        from portfolio.hosting.base import Base, load_base
         from portfolio.hosting.host import Host, default_feature_blocks
 
         if max_tokens < 2:
             raise ConfigError(f"max_tokens must be 2 or more, got {max_tokens}")
-        loaded = load_base(base, revision) if isinstance(base, str) else base
+        loaded = base if isinstance(base, Base) else load_base(str(base), revision)
         count = loaded.model.config.num_hidden_layers
         trunk = count // 2 if trunk is None else trunk
         pooling = loaded.default_pooling if pooling is None else pooling
@@ -220,7 +220,13 @@ class Portfolio:
 
         Raises:
             Conflict: a task of that name is here, but was read from elsewhere.
+            Whatever `add_task` raises; the tasks added until then stay.
         """
+        from portfolio.methods.table import method_config
+
+        for task in self.missing_tasks(sequence).tasks:
+            if task.method is not None:
+                method_config(task.method, {})  # refuses an unknown one before the first task is learned
         added = []
         while (missing := self.missing_tasks(sequence)).tasks:  # asked again, as other processes may add some too
             task = missing.tasks[0]
@@ -315,6 +321,11 @@ class Portfolio:
             return self._engine
 
     def close(self) -> None:
+        """Let go of store and base; a base that was handed in is as it was before."""
+        with self._lock:
+            if self._engine is not None:
+                self._engine.host.detach()
+                self._engine = None
         self.store.close()
 
     def _require_free(self, name: str) -> None:

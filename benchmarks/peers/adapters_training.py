@@ -1,7 +1,7 @@
 """Training speed of the `adapters` library; started by `add_task.py` in the library's own environment.
 
-Speaks JSON lines: first says who it is and what it can run, then for every `{"data": …, "name": …}` on standard input runs
-that contestant over all rows once and answers `{"seconds": …}`.
+Speaks JSON lines: first says who it is and what it can run, then for every `{"data": …, "name": …}` on standard input
+runs that contestant over all rows once and answers `{"seconds": …}`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def _contestants(base: str, ranks: Sequence[int]) -> dict[str, Learner]:
-    """Full fine-tuning, and for each rank: all blocks, the upper half, and the upper half without the base's dropout."""
+    """Full fine-tuning, and for each rank: all blocks, the upper half, the upper half without the base's dropout."""
     made = {FULL: full_fine_tuning(base)}
     for rank in ranks:
         made[f"seq_bn r={rank}, all blocks"] = _adapter(base, rank, upper=False, dropout=True)

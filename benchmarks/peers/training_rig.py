@@ -1,4 +1,4 @@
-"""What both processes of `add_task.py` share: made-up rows, one plain training loop, full fine-tuning and the head alone.
+"""What both processes of `add_task.py` share: made-up rows, a plain training loop, full fine-tuning, the head alone.
 
 Knows torch and plain transformers only, so that it also runs in the other library's environment.
 """
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import BertModel
+from transformers.utils import logging
 
 LABELS = 15
 FIRST_WORD, LAST_WORD, BEGIN, END = 1000, 29999, 101, 102  # token ids of BERT's vocabulary
@@ -65,7 +66,7 @@ def _padded(rows: Rows, group: Sequence[int]) -> Batch:
 class Learner:
     """A model, a linear head on the mean of its last states, and AdamW over all that is not frozen."""
 
-    def __init__(self, model: nn.Module, *, dropout: bool = True) -> None:
+    def __init__(self, model: BertModel, *, dropout: bool = True) -> None:
         """Args: dropout: train with the base's own dropout, as a plain training loop does after `model.train()`."""
         self.model = model.train(dropout)
         torch.manual_seed(0)
@@ -81,7 +82,7 @@ class Learner:
             kept = batch.mask[:, :, None].to(states.dtype)
             loss = functional.cross_entropy(self.head((states * kept).sum(1) / kept.sum(1)), batch.labels)
             self.optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(self.weights, CLIP)
             self.optimizer.step()
             loss.item()
@@ -90,7 +91,9 @@ class Learner:
 
 def load_model(directory: str) -> BertModel:
     """The base, float32, everything trainable."""
-    return BertModel.from_pretrained(directory, add_pooling_layer=False, dtype=torch.float32)
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # else it reports the pooler, which is left out
+    model: BertModel = BertModel.from_pretrained(directory, add_pooling_layer=False, dtype=torch.float32)
+    return model
 
 
 def full_fine_tuning(directory: str) -> Learner:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
+
+_TURNS = threading.Lock()  # a fast tokenizer keeps its truncation from call to call, so threads must take turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +46,10 @@ def encode(
     """Token ids of each text (and its pair), cut to `max_tokens`; one at least, also where a text has none of its own."""
     if not texts:
         return []
-    made = tokenizer(
-        list(texts), None if pairs is None else list(pairs), truncation=True, max_length=max_tokens, padding=False
-    )
+    with _TURNS:
+        made = tokenizer(
+            list(texts), None if pairs is None else list(pairs), truncation=True, max_length=max_tokens, padding=False
+        )
     types = made.get("token_type_ids") if "token_type_ids" in tokenizer.model_input_names else None
     named = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
     filler = next((one for one in named if isinstance(one, int)), 0)

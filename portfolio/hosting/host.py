@@ -200,7 +200,7 @@ def _writing_slot(host: Host, sites: Sequence[Site]) -> Callable[..., Tensor | N
 
 def _skippable(host: Host, run: Callable[..., Output], number: int) -> Callable[..., Output]:
     """A block's forward that does nothing where the call already has the trunk's state."""
-    beside: list[int] = []  # how many things the block returns beside the state, known once it ran: DeBERTa's return one
+    beside: list[int] = []  # how many things the block returns beside the state, known once it ran; DeBERTa's: one
 
     def forward(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Output:
         call = CALL.get()

@@ -40,7 +40,7 @@ def create_layout(root: Path, contract: BaseContract, now: str) -> None:
         was_there = root.exists()
         if was_there:
             _require_empty(root)
-        root.mkdir(parents=True, exist_ok=True)
+        os.makedirs(root, exist_ok=True)
         building = root / f"{UNFINISHED}{secrets.token_hex(8)}"
         try:
             _build(building, contract, now)
@@ -65,7 +65,7 @@ def _require_empty(root: Path) -> None:
 
 
 def _build(building: Path, contract: BaseContract, now: str) -> None:
-    building.mkdir()
+    os.mkdir(building)
     database = Database(building / DATABASE)
     database.make()
     with database.writing() as db:
@@ -79,7 +79,7 @@ def _publish(building: Path, root: Path) -> None:
     sync_directory(root.parent)
     _give_final_name(building / DATABASE, root / DATABASE)
     try:
-        (root / BLOBS).mkdir(exist_ok=True)
+        os.makedirs(root / BLOBS, exist_ok=True)
         os.replace(building / CONTRACT, root / CONTRACT)
         sync_directory(root)
     except BaseException:

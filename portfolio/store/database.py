@@ -18,9 +18,9 @@ from pathlib import Path
 
 from portfolio.errors import Conflict, PortfolioError, StoreError, Unwritable
 
-_BUSY_TIMEOUT_S = 60.0
+BUSY_TIMEOUT_S = 60.0
 
-_SETTINGS = (
+SETTINGS = (
     "PRAGMA foreign_keys = ON",
     "PRAGMA synchronous = FULL",
     "PRAGMA trusted_schema = OFF",  # a portfolio may come from somebody else
@@ -79,10 +79,10 @@ class Database:
         """A new connection on which the settings and then `statements` have run."""
         uri = f"{self.path.absolute().as_uri()}?{options}"
         # isolation_level None: this file alone says BEGIN and COMMIT.
-        db = sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
+        db = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
         db.row_factory = sqlite3.Row
         try:
-            for statement in (*_SETTINGS, *statements):
+            for statement in (*SETTINGS, *statements):
                 db.execute(statement).fetchall()
         except BaseException:
             db.close()
@@ -110,7 +110,7 @@ class Database:
         message = str(error)
         if message in ("database is locked", "locking protocol"):
             return Conflict(
-                f"{self.path} was busy for {_BUSY_TIMEOUT_S:.0f} seconds: another process is writing to it; "
+                f"{self.path} was busy for {BUSY_TIMEOUT_S:.0f} seconds: another process is writing to it; "
                 "wait for it to end, then run the same command again"
             )
         if message == _FULL or (is_writing and message in _CANNOT_SHARE):

@@ -42,7 +42,7 @@ def checksum(row: Mapping[str, Any]) -> str:
 
 def insert(db: sqlite3.Connection, table: str, values: _Values) -> None:
     """A new row, with its checksum."""
-    row = {column: storable(value) if isinstance(value, str) else value for column, value in values.items()}
+    row = {column: _as_read_back(value) for column, value in values.items()}
     row["checksum"] = checksum(row)
     columns = ", ".join(row)
     places = ", ".join(f":{column}" for column in row)
@@ -52,6 +52,12 @@ def insert(db: sqlite3.Connection, table: str, values: _Values) -> None:
 def storable(text: str) -> str:
     """The same text, but with half a character, which a path may hold and UTF-8 cannot, as in JSON: `\\udce9`."""
     return text.encode("utf-8", errors="backslashreplace").decode("utf-8")
+
+
+def _as_read_back(value: Any) -> Any:
+    if isinstance(value, str):
+        return storable(value)
+    return value + 0.0 if isinstance(value, float) else value  # SQLite keeps no -0.0
 
 
 # The portfolio itself

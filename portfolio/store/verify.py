@@ -68,7 +68,9 @@ def _database_faults(db: sqlite3.Connection, name: str) -> Iterator[Fault]:
         yield from _checksum_faults(db)
         yield from _incomplete(db)
     else:
-        yield _damage("database", name, f"{name} lacks tables, or columns in them, that this package makes; {_FROM_A_COPY}")
+        yield _damage(
+            "database", name, f"{name} lacks tables, or columns in them, that this package makes; {_FROM_A_COPY}"
+        )
 
 
 def _checksum_faults(db: sqlite3.Connection) -> Iterator[Fault]:

@@ -11,7 +11,7 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 FOLDERS = (_PACKAGE / "demo_data", _PACKAGE.parent / "data")  # in an installed package, in a checkout
 SEQUENCE = Path("helpdesk") / "sequence.toml"
 QUESTIONS = (  # none of them is in the data; the last is out of scope
-    "you took the money for my kettle twice, i want one of them back",
+    "I see the same payment on my card two times",
     "The tracking page says delivered, but there is nothing at my door.",
     "Which film should we watch tonight?",
 )

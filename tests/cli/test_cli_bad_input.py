@@ -113,6 +113,15 @@ def test_a_bad_sequence_file_is_refused_with_its_lines(refused: Callable[..., st
     assert "sequence.toml:3: unknown key 'trian'" in refused("add-tasks", tmp_path / "sequence.toml")
 
 
+def test_an_unknown_method_in_a_sequence_is_refused_before_the_first_task_is_learned(
+    refused: Callable[..., str], tmp_path: Path
+) -> None:
+    (tmp_path / "train.jsonl").write_bytes(lines(*GOOD))
+    tasks = '[[task]]\nname = "sky"\ntrain = "train.jsonl"\n[[task]]\nname = "sea"\ntrain = "train.jsonl"\n'
+    (tmp_path / "sequence.toml").write_text(tasks + 'method = "prefix"\n')
+    assert "got 'prefix'" in refused("add-tasks", tmp_path / "sequence.toml", "--epochs", "1")
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

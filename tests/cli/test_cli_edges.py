@@ -87,10 +87,13 @@ def test_ctrl_c_ends_with_130_and_says_what_is_safe(run: Run, grown: Path, monke
     assert "Tasks that were added are whole" in stopped.err and "Traceback" not in stopped.err
 
 
+def test_a_closed_standard_input_is_refused(grown: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    assert cli.main(["-p", str(grown), "predict"]) == 2
+    assert cli.main(["-p", str(grown), "remove-task", "garden"]) == 2
+
+
 def test_a_reader_that_leaves_early_is_no_fault(grown: Path) -> None:
-    texts = "rose fern\n" * 20_000
-    path = grown.parent / "texts.txt"
-    path.write_text(texts)
     process = start("-p", grown, "tasks", "--json", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None and process.stderr is not None
     process.stdout.close()

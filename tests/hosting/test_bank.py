@@ -123,7 +123,8 @@ def test_a_reference_may_come_again_with_other_weights(host, batch, adapter):
     fresh = Bank()
     fresh.add("a@1", adapter(BottleneckConfig(rank=5, activation="tanh"), seed=3))
     torch.testing.assert_close(
-        last(host, batch, bank.plan(only("a@1", "a@1", "a@1"))), last(host, batch, fresh.plan(only("a@1", "a@1", "a@1")))
+        last(host, batch, bank.plan(only("a@1", "a@1", "a@1"))),
+        last(host, batch, fresh.plan(only("a@1", "a@1", "a@1"))),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -47,8 +49,8 @@ def test_a_text_without_any_token_becomes_one_token(base_of):
     assert word.ids == (7,)
 
 
-def test_a_tokenizer_that_knows_no_types_gives_none(base_of):
-    tokenizer = base_of("roberta").tokenizer
+def test_a_tokenizer_that_knows_no_types_gives_none(own_base):
+    tokenizer = own_base("roberta").tokenizer
     tokenizer.model_input_names = ["input_ids", "attention_mask"]
     assert encode(tokenizer, ["w7"], None, 10)[0].types is None
 
@@ -91,3 +93,18 @@ def test_batches_hold_every_row_once_and_keep_their_limits(lengths, max_rows, ma
         assert len(batch) == 1 or len(batch) * longest <= max_tokens
     in_turn = [lengths[row] for batch in batches for row in batch]
     assert in_turn == sorted(lengths)  # rows of like length stand together
+
+
+def test_threads_that_cut_at_different_lengths_do_not_disturb_each_other(wordpiece):
+    texts, found = ["rose " * 60] * 20, []
+
+    def run(length):
+        for _ in range(30):
+            found.extend((length, len(row.ids)) for row in encode(wordpiece, texts, None, length))
+
+    threads = [threading.Thread(target=run, args=(length,)) for length in (10, 20, 30)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(found) == {(10, 10), (20, 20), (30, 30)}

@@ -131,7 +131,9 @@ def test_a_refused_host_leaves_the_model_alone(base):
 
 def test_blocks_outside_of_what_may_be_adapted_are_refused_with_what_may(base, host_on):
     host = host_on(base)
-    with pytest.raises(ConfigError, match=r"adapters act in blocks 2 to 3 here \(the trunk is 2 blocks\); got \[1, 7\]"):
+    with pytest.raises(
+        ConfigError, match=r"adapters act in blocks 2 to 3 here \(the trunk is 2 blocks\); got \[1, 7\]"
+    ):
         host.sites_for(BottleneckConfig(blocks=(1, 2, 7)))
     assert [site.key for site in host.sites_for(BottleneckConfig(blocks=(3,)))] == ["3.ffn_output"]
 

@@ -184,6 +184,4 @@ def test_a_bottleneck_and_lora_at_one_layer_both_read_what_the_base_made(
     changed = own_base("llama", torch.float64).model
     changed.layers[3].mlp.down_proj = Both(changed.layers[3].mlp.down_proj)
     for plan in (plan_of(bottleneck, lora), plan_of(lora, bottleneck)):
-        torch.testing.assert_close(
-            states_under_plan(host, batch, plan), states_of(changed, batch), rtol=0, atol=1e-10
-        )
+        torch.testing.assert_close(states_under_plan(host, batch, plan), states_of(changed, batch), rtol=0, atol=1e-10)

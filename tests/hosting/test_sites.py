@@ -38,8 +38,7 @@ def test_a_family_that_the_table_lacks_is_served_by_structure(base_of, family):
     assert len(blocks_of(model)) == 4
     sites = find_sites(model)
     assert {(sites[f"3.{kind}"].reads, sites[f"3.{kind}"].writes) for kind in ("attention_output", "ffn_output")} == {
-        (end, end)
-        for end in ("output.dense", "attention.output.dense" if family == "electra" else "attention.attn.o")
+        (end, end) for end in ("output.dense", "attention.output.dense" if family == "electra" else "attention.attn.o")
     }
     assert (sites["3.ffn_parallel"].reads, sites["3.ffn_parallel"].writes) == ("intermediate.dense", "output.dense")
 

@@ -38,7 +38,9 @@ def written_out(config, weights, y, x):
             token = x[batch, time].tolist()
             hidden = []
             for row, bias in zip(down, down_bias, strict=True):
-                hidden.append(ACTIVATIONS[config.activation](bias + sum(a * b for a, b in zip(row, token, strict=True))))
+                hidden.append(
+                    ACTIVATIONS[config.activation](bias + sum(a * b for a, b in zip(row, token, strict=True)))
+                )
             for place, (row, bias) in enumerate(zip(up, up_bias, strict=True)):
                 added = bias + sum(a * b for a, b in zip(row, hidden, strict=True))
                 out[batch, time, place] += config.scale * added

@@ -26,6 +26,7 @@ def _task(name: str) -> TaskRecord:
             Source(split="test", path=f"/data/{name}/test.csv", sha256="c" * 64, rows=20),
         ),
         seed=0,
+        reading="{}",
         centroids="d" * 64,
         scatter="e" * 64,
         evaluation="f" * 64,

@@ -20,7 +20,7 @@ from routing.calibration import (
     sample_evenly,
 )
 from routing.neighbours import NEAREST
-from routing.router import CentroidRouter
+from routing.router import Calibration, CentroidRouter
 from routing.statistics import Totals, summarise
 
 
@@ -92,11 +92,12 @@ def test_arguments_that_do_not_fit_together_are_refused():
         choose_temperature(np.zeros((2, 2)), np.array([0, 1]), np.array([0, 2]))
 
 
-def noisy_portfolio(tasks, classes, width, rows, seed=0):
-    """A router of clusters whose spread differs much from direction to direction, and validation rows for each task."""
+def noisy_portfolio(tasks, classes, width, rows, *, narrowest=0.1, seed=0):
+    """A router of clusters that spread by `narrowest` to 2, as the direction is, and validation rows of each task."""
     generator = np.random.default_rng(seed)
-    mixing = generator.normal(size=(width, width)) * np.linspace(0.2, 3, width)
-    means = generator.normal(size=(tasks, classes, width)) * 3
+    rotation = np.linalg.qr(generator.normal(size=(width, width)))[0]
+    mixing = np.linspace(narrowest, 2, width)[:, None] * rotation
+    means = generator.normal(size=(tasks, classes, width)) * 0.8
     totals, centroids = Totals.zero(width), {}
     for number in range(tasks):
         noise = generator.normal(size=(classes * rows, width)) @ mixing
@@ -135,16 +136,23 @@ def class_means_of(router):
     return router.class_coordinates @ router.spectrum.vectors.T
 
 
-@pytest.mark.parametrize(("rows", "seed"), [(2, 0), (3, 1), (40, 2)])
-def test_no_other_share_makes_the_true_tasks_likelier(rows, seed):
-    router, validation = noisy_portfolio(tasks=4, classes=3, width=20, rows=rows, seed=seed)
+@pytest.mark.parametrize(("rows", "narrowest", "best"), [(2, 0.1, 0.2), (2, 0.5, 0.3), (2, 1.0, 0.5), (40, 0.5, 0.03)])
+def test_no_other_share_makes_the_true_tasks_likelier(rows, narrowest, best):
+    router, validation = noisy_portfolio(tasks=4, classes=3, width=20, rows=rows, narrowest=narrowest)
     features, true = np.concatenate(validation), np.repeat(np.arange(4), 24)
     got = choose_shrinkage(router.spectrum, router.class_coordinates, features, router.task_of_class, true)
     losses = {share: loss_of_share(router, share, features, true) for share in sorted({router.spectrum.oas, *SHARES})}
     least = min(losses.values())
-    assert losses[got.shrinkage] <= least + 2e-4
-    assert all(loss > least for share, loss in losses.items() if share < got.shrinkage)
-    assert max(losses.values()) > least + 0.01  # it matters
+    assert losses[got.shrinkage] == losses[best] == least
+    assert sorted(losses.values())[1] > least + 0.003  # clearly so
+
+
+def test_of_shares_that_make_no_difference_the_smallest_is_taken():
+    router, _ = noisy_portfolio(tasks=2, classes=2, width=4, rows=5, narrowest=2)
+    features = class_means_of(router).repeat(20, axis=0) + router.spectrum.origin  # each on its own class mean
+    true = router.task_of_class.repeat(20)
+    got = choose_shrinkage(router.spectrum, router.class_coordinates, features, router.task_of_class, true)
+    assert got.shrinkage == min(router.spectrum.oas, *SHARES)
 
 
 def test_little_data_is_shrunk_more_than_much():
@@ -160,13 +168,15 @@ def test_the_temperature_that_comes_with_a_share_is_the_one_for_it():
     assert chosen.temperature == pytest.approx(expected, rel=0.01)
 
 
-def test_among_more_classes_than_are_looked_at_a_true_task_far_away_still_counts():
-    router, validation = noisy_portfolio(tasks=60, classes=2, width=6, rows=3)
+def test_among_more_classes_than_are_looked_at_rows_far_from_their_task_still_make_it_more_modest():
+    router, validation = noisy_portfolio(tasks=60, classes=2, width=6, rows=30, narrowest=1)
     assert len(router.task_of_class) > NEAREST
-    features = np.concatenate(validation)
-    true = np.random.default_rng(0).permutation(np.repeat(np.arange(60), 16))  # wrong on purpose: mostly far away
+    features, true = np.concatenate(validation), np.repeat(np.arange(60), 16)
+    true[::3] = np.random.default_rng(0).permutation(true[::3])  # a third is wrong, and mostly far away
     got = choose_shrinkage(router.spectrum, router.class_coordinates, features, router.task_of_class, true)
-    assert got.temperature > 100  # nothing can be known, so be modest
+    same = router.calibrated(Calibration(threshold=0, temperature=1, shrinkage=got.shrinkage))
+    with_all = choose_temperature(same.negative_half_distances(features), router.task_of_class, true)
+    assert got.temperature > 0.95 * with_all
 
 
 def test_with_few_validation_rows_or_one_task_the_share_stays_the_one_that_needs_none():

@@ -22,14 +22,6 @@ _CODE = Path(records.__file__).parent.parent
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_disk() -> Iterator[None]:
-    """No fsync by this process: only a cut of power would show the difference, and it takes most of the time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda descriptor: None)
-        yield
-
-
 @pytest.fixture(scope="session")
 def synthetic() -> ModuleType:
     """The functions of store_process.py."""
@@ -38,6 +30,14 @@ def synthetic() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_disk(synthetic: ModuleType) -> Iterator[None]:
+    """This process waits for no disk."""
+    with pytest.MonkeyPatch.context() as patch:
+        synthetic.skip_syncs(patch.setattr)
+        yield
 
 
 @pytest.fixture

@@ -10,6 +10,11 @@ from portfolio.store import database as database_module
 from portfolio.store.database import Database
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quick_disk() -> None:
+    """Here everything is as it is for users."""
+
+
 @pytest.fixture
 def database(tmp_path: Path) -> Database:
     """A table `number` with the row 1."""
@@ -51,7 +56,7 @@ def test_a_reader_sees_one_state_though_a_writer_commits_meanwhile(database: Dat
 
 def test_who_waits_too_long_for_the_write_lock_is_told_so(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     with database.writing():
-        monkeypatch.setattr(database_module, "_BUSY_TIMEOUT_S", 0.0)
+        monkeypatch.setattr(database_module, "BUSY_TIMEOUT_S", 0.0)
         with pytest.raises(Conflict, match="another process is writing"), database.writing():
             pass
 

@@ -135,6 +135,19 @@ def test_a_row_changed_behind_the_stores_back_is_damage(two_tasks: Store, statem
     assert all("restore" in fault.message or "remove it" in fault.message for fault in faults if fault.is_damage)
 
 
+@pytest.mark.parametrize(
+    "statement", ["ALTER TABLE cell RENAME COLUMN checksum TO chicksum", "DROP TRIGGER event_is_not_deleted"]
+)
+def test_tables_that_are_not_as_they_were_made_are_damage(two_tasks: Store, statement: str) -> None:
+    change_database(two_tasks, statement)
+    assert [(fault.kind, fault.is_damage) for fault in two_tasks.verify()] == [("database", True)]
+
+
+def test_what_somebody_added_to_the_database_is_no_damage(two_tasks: Store) -> None:
+    change_database(two_tasks, "CREATE INDEX of_theirs ON cell (routed)", "ANALYZE")
+    assert two_tasks.verify() == ()
+
+
 def test_a_damaged_text_is_shown_with_the_row_it_is_in(two_tasks: Store) -> None:
     change_database(two_tasks, "UPDATE task SET labels = CAST(x'ff41' AS TEXT) WHERE name = 'first'")
     assert any("name='first'" in fault.message for fault in two_tasks.verify() if fault.kind == "row")

@@ -1,0 +1,187 @@
+"""Whole portfolios on the tiny base: a grown one to read, copies of it to change, and files for more tasks."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from portfolio.hosting.base import Base
+from portfolio.portfolio import Portfolio
+from portfolio.records import Snapshot
+from portfolio.training import TrainingConfig
+from routing.statistics import Totals, totals_from_bytes
+
+Words = Mapping[str, Sequence[str]]  # label -> words that say it, all known to the tiny base's tokenizer
+
+PLANTS = ("rose", "tulip", "fern", "moss", "daisy", "ivy")
+TOOLS = ("spade", "rake", "hoe", "shears", "trowel", "barrow")
+DISHES = ("soup", "stew", "pie", "salad", "curry", "roast")
+WARES = ("pan", "ladle", "whisk", "kettle", "grater", "bowl")
+SHIPS = ("ferry", "tug", "barge", "yacht", "trawler", "dinghy")
+WEATHER = ("storm", "fog", "calm", "gale", "drizzle", "sun")
+
+TASKS: dict[str, Words] = {
+    "garden": {"plant": PLANTS, "tool": TOOLS},
+    "kitchen": {"dish": DISHES, "tool": WARES},  # `tool` is a label of the garden too
+    "harbour": {"ship": SHIPS, "weather": WEATHER},
+}
+METHODS = {"garden": "bottleneck", "kitchen": "lora", "harbour": "bottleneck"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Files:
+    train: Path
+    test: Path
+
+
+def _write(path: Path, rows: Sequence[tuple[str, str]]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps({"text": text, "label": label}) + "\n" for text, label in rows))
+    return path
+
+
+def _examples(words: Words, rows: int, seed: int) -> list[tuple[str, str]]:
+    """Texts of three words that all differ, their labels in turn."""
+    draw, labels = random.Random(seed), sorted(words)
+    found: dict[str, str] = {}
+    while len(found) < rows:
+        label = labels[len(found) % len(labels)]
+        found[" ".join(draw.sample(words[label], 3))] = label
+    return list(found.items())
+
+
+def _task_files(folder: Path, name: str, words: Words, train_rows: int, test_rows: int, seed: int) -> Files:
+    rows = _examples(words, train_rows + test_rows, seed)
+    return Files(
+        train=_write(folder / f"{name}.train.jsonl", rows[:train_rows]),
+        test=_write(folder / f"{name}.test.jsonl", rows[train_rows:]),
+    )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def quick() -> TrainingConfig:
+    """Short, as these tests ask what becomes of an adapter, not how good it is."""
+    return TrainingConfig(epochs=2, batch_size=16)
+
+
+@pytest.fixture
+def files_of(tmp_path: Path) -> Callable[..., Files]:
+    """Train and test files of a task, by the words that say its labels."""
+
+    def made(
+        name: str,
+        words: Words | None = None,
+        *,
+        train_rows: int = 24,
+        test_rows: int = 10,
+        seed: int = 0,
+        folder: Path | None = None,
+    ) -> Files:
+        return _task_files(folder or tmp_path / "files", name, words or TASKS[name], train_rows, test_rows, seed)
+
+    return made
+
+
+@pytest.fixture
+def rows_file(tmp_path: Path) -> Callable[..., Path]:
+    """A file of these rows, (text, label)."""
+
+    def made(name: str, rows: Sequence[tuple[str, str]]) -> Path:
+        return _write(tmp_path / "files" / name, rows)
+
+    return made
+
+
+@pytest.fixture
+def examples_in() -> Callable[[Path], tuple[list[str], list[str]]]:
+    """The texts and labels of a file."""
+
+    def read(path: Path) -> tuple[list[str], list[str]]:
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        return [row["text"] for row in rows], [row["label"] for row in rows]
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def _grown(tmp_path_factory: pytest.TempPathFactory, tiny_base: Base, quick: TrainingConfig) -> Path:
+    """A folder with the portfolio `grown` of the three tasks and their `files`."""
+    folder = tmp_path_factory.mktemp("whole")
+    portfolio = Portfolio.init(folder / "grown", tiny_base)
+    for name, words in TASKS.items():
+        files = _task_files(folder / "files", name, words, train_rows=24, test_rows=10, seed=0)
+        portfolio.add_task(name, files.train, test=files.test, method=METHODS[name], training=quick)
+    portfolio.close()
+    return folder
+
+
+@pytest.fixture
+def empty(tmp_path: Path, tiny_base: Base) -> Iterator[Portfolio]:
+    """A portfolio without tasks."""
+    portfolio = Portfolio.init(tmp_path / "empty", tiny_base)
+    yield portfolio
+    portfolio.close()
+
+
+@pytest.fixture
+def grown(tmp_path: Path, _grown: Path, tiny_base: Base) -> Iterator[Portfolio]:
+    """A portfolio of three tasks, for a test that may change it."""
+    shutil.copytree(_grown / "grown", tmp_path / "grown")
+    portfolio = Portfolio.open(tmp_path / "grown", base=tiny_base)
+    yield portfolio
+    portfolio.close()
+
+
+@pytest.fixture
+def grown_files(_grown: Path) -> dict[str, Files]:
+    """The files that the grown portfolio was made of. Do not change them."""
+    folder = _grown / "files"
+    return {name: Files(train=folder / f"{name}.train.jsonl", test=folder / f"{name}.test.jsonl") for name in TASKS}
+
+
+@pytest.fixture
+def opened(tiny_base: Base) -> Iterator[Callable[[Path], Portfolio]]:
+    """More eyes on a portfolio's directory, as another process would have."""
+    portfolios: list[Portfolio] = []
+
+    def again(path: Path) -> Portfolio:
+        portfolios.append(Portfolio.open(path, base=tiny_base))
+        return portfolios[-1]
+
+    yield again
+    for portfolio in reversed(portfolios):
+        portfolio.close()
+
+
+@pytest.fixture
+def totals_of() -> Callable[[Portfolio], Totals]:
+    """The router's sums as they are stored."""
+
+    def read(portfolio: Portfolio) -> Totals:
+        state = portfolio.snapshot().router
+        assert state is not None
+        return totals_from_bytes(portfolio.store.get(state.totals))
+
+    return read
+
+
+@pytest.fixture
+def cell_of() -> Callable[..., object]:
+    """The cell of a snapshot by its step and task, or None."""
+
+    def find(snapshot: Snapshot, step: str, task: str) -> object:
+        return next((cell for cell in snapshot.cells if (cell.step, cell.task) == (step, task)), None)
+
+    return find

@@ -1,0 +1,95 @@
+"""The engine: what is read from disk when it is needed, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from portfolio.engine import champion_of
+from portfolio.errors import DamagedBlob, NotFound
+
+
+def damage(portfolio, digest):
+    """Turn one bit of a blob."""
+    path = portfolio.path / "blobs" / digest[:2] / digest[2:]
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(bytes(data))
+    return path
+
+
+def test_a_damaged_adapter_is_refused_by_name_and_the_others_answer(grown):
+    adapter = champion_of(grown.snapshot(), "kitchen")
+    path = damage(grown, adapter.digest)
+    with pytest.raises(DamagedBlob, match=str(path)):
+        grown.predict(["soup"], task="kitchen")
+    assert grown.predict(["rose fern"], task="garden")[0].label == "plant"
+    assert [fault.subject for fault in grown.verify() if fault.is_damage]
+
+
+@pytest.mark.parametrize("blob", ["totals", "centroids"])
+def test_a_router_of_damaged_sums_is_refused(grown, blob):
+    snapshot = grown.snapshot()
+    damage(grown, snapshot.router.totals if blob == "totals" else snapshot.tasks[1].centroids)
+    with pytest.raises(DamagedBlob):
+        grown.predict(["soup"])
+
+
+def test_an_adapter_is_read_once_and_only_when_it_is_needed(grown):
+    engine, snapshot = grown.engine(), grown.snapshot()
+    assert engine.bank.refs == ()
+    grown.predict(["soup"], task="kitchen")
+    assert engine.bank.refs == (champion_of(snapshot, "kitchen").digest,)
+    damage(grown, champion_of(snapshot, "kitchen").digest)  # not read again
+    assert grown.predict(["soup"], task="kitchen")[0].task == "kitchen"
+    grown.predict(["rose"], task="garden")
+    assert set(engine.bank.refs) == {champion_of(snapshot, name).digest for name in ("garden", "kitchen")}
+
+
+def test_adapters_of_removed_tasks_are_forgotten(grown, opened):
+    grown.predict(["rose", "soup", "ferry"], top_k=3, abstain=False)
+    assert len(grown.engine().bank.refs) == 3
+    opened(grown.path).remove_task("kitchen")
+    snapshot = grown.engine().refresh().snapshot
+    assert set(grown.engine().bank.refs) == {champion_of(snapshot, name).digest for name in ("garden", "harbour")}
+
+
+def test_a_moment_holds_together_whatever_comes_after_it(grown, opened):
+    """Tasks and router of one moment are those of one state of the store."""
+    before = grown.engine().refresh()
+    opened(grown.path).remove_task("garden")
+    after = grown.engine().refresh()
+    assert grown.engine().router is after.router
+    for moment, names in ((before, ("garden", "kitchen", "harbour")), (after, ("kitchen", "harbour"))):
+        assert moment.router.tasks == names
+        assert tuple(task.name for task in moment.snapshot.tasks) == names
+
+
+def test_nothing_is_read_again_while_nothing_moved(grown):
+    engine = grown.engine()
+    assert engine.refresh() is engine.refresh()
+
+
+def test_what_serves_a_batch_outlives_the_bank(grown, opened):
+    engine, snapshot = grown.engine(), grown.snapshot()
+    service = engine.service([champion_of(snapshot, name) for name in ("garden", "kitchen")])
+    other = opened(grown.path)
+    other.remove_task("garden")
+    other.remove_task("kitchen")
+    engine.refresh()
+    assert engine.bank.refs == ()
+    import torch
+
+    from portfolio.hosting.encode import pad
+
+    batch = pad(engine.encode(["rose", "soup"], None), 0)
+    with torch.no_grad():
+        logits = service.heads.logits(engine.host.run(batch, service.plan).features)
+    assert torch.isfinite(logits).all()
+
+
+def test_the_champion_of_an_unknown_task_is_refused_with_those_there_are(grown, empty):
+    with pytest.raises(NotFound, match="no task 'cellar'; the tasks here: garden, kitchen, harbour"):
+        champion_of(grown.snapshot(), "cellar")
+    with pytest.raises(NotFound, match="none yet; add one with"):
+        champion_of(empty.snapshot(), "cellar")
