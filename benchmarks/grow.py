@@ -42,7 +42,11 @@ def main() -> None:
     figures = {
         "sequence": Path(arguments.sequence).stem,
         "machine": f"{platform.machine()}, {arguments.threads} threads of {os.cpu_count()} cores",
-        "versions": {"python": platform.python_version(), "torch": torch.__version__, "transformers": transformers.__version__},
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+        },
         "training": str(training),
         "seconds_to_grow": round(grown_s, 1),
         "seconds_to_evaluate": round(evaluated_s, 1),

@@ -125,14 +125,10 @@ def _ask(engine: Engine, batch: Batch, trunk: Trunk | None, asked: Sequence[_Ask
     return torch.softmax(service.heads.logits(passed.features), dim=1)
 
 
-def _answer_of(
-    text: str, route: Route, opinions: Sequence[tuple[_Asked, Tensor]], snapshot: Snapshot
-) -> Answer:
+def _answer_of(text: str, route: Route, opinions: Sequence[tuple[_Asked, Tensor]], snapshot: Snapshot) -> Answer:
     """Add the tasks' opinions up, label by label; the task that says most for the winning label is the one named."""
     if not opinions:
-        return Answer(
-            text=text, label=None, probability=None, task=None, adapter=None, abstained=True, route=route
-        )
+        return Answer(text=text, label=None, probability=None, task=None, adapter=None, abstained=True, route=route)
     labels = {task.name: task.labels for task in snapshot.tasks}
     total: dict[str, float] = {}
     best: dict[str, tuple[float, AdapterRecord]] = {}

@@ -117,9 +117,7 @@ def load_adapter(store: Store, record: AdapterRecord) -> AdapterWeights:
     return from_bytes(store.get(record.digest))
 
 
-def build_router(
-    store: Store, tasks: Sequence[TaskRecord], state: RouterState | None
-) -> CentroidRouter | None:
+def build_router(store: Store, tasks: Sequence[TaskRecord], state: RouterState | None) -> CentroidRouter | None:
     """The router of these tasks from their stored sums; None where there is no task."""
     if state is None:
         return None
@@ -127,7 +125,9 @@ def build_router(
         totals = totals_from_bytes(store.get(state.totals))
         centroids = {task.name: load_centroids(store, task) for task in tasks}
     except ValueError as error:
-        raise DamagedBlob(f"the router's statistics cannot be read: {error}; look closer with: portfolio verify") from error
+        raise DamagedBlob(
+            f"the router's statistics cannot be read: {error}; look closer with: portfolio verify"
+        ) from error
     return CentroidRouter(
         totals,
         centroids,

@@ -1,19 +1,19 @@
 """Every error a caller may want to catch; a message says what was expected, what came, and what to do.
 
-    PortfolioError
-    ├── ConfigError          a setting that cannot be: an unknown method, a rank of 0, a bad line in a TOML file
-    ├── InvalidName          a task, adapter or alias name that could climb out of a directory
-    ├── DataError            examples that cannot be used: missing file or column, empty text, one class only
-    ├── NotFound             no such portfolio, task, adapter or file
-    ├── Conflict             a name that is taken, or a state that moved meanwhile
-    ├── BaseError
-    │   ├── BaseUnavailable  the base cannot be loaded from here
-    │   └── BaseMismatch     a base other than the one this portfolio was made on
-    ├── TrainingDiverged     the loss stayed NaN or exploded after every restart
-    └── StoreError
-        ├── DamagedBlob      bytes on disk that no longer match their digest
-        ├── SchemaTooNew     written by a later version of this package
-        └── Unwritable       a read-only directory, a full disk
+PortfolioError
+├── ConfigError          a setting that cannot be: an unknown method, a rank of 0, a bad line in a TOML file
+├── InvalidName          a task, adapter or alias name that could climb out of a directory
+├── DataError            examples that cannot be used: missing file or column, empty text, one class only
+├── NotFound             no such portfolio, task, adapter or file
+├── Conflict             a name that is taken, or a state that moved meanwhile
+├── BaseError
+│   ├── BaseUnavailable  the base cannot be loaded from here
+│   └── BaseMismatch     a base other than the one this portfolio was made on
+├── TrainingDiverged     the loss stayed NaN or exploded after every restart
+└── StoreError
+    ├── DamagedBlob      bytes on disk that no longer match their digest
+    ├── SchemaTooNew     written by a later version of this package
+    └── Unwritable       a read-only directory, a full disk
 """
 
 from __future__ import annotations

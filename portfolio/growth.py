@@ -15,7 +15,7 @@ import torch
 from portfolio.engine import Engine, Moment, champion_of, load_adapter, load_centroids
 from portfolio.errors import Conflict, DataError
 from portfolio.evaluation import UNKNOWN, AskAstray, Astray, EvaluationSet, KnownTask, calibrated, measure
-from portfolio.hosting.trunk import Prepared, prepare, unprepared
+from portfolio.hosting.trunk import prepare, unprepared
 from portfolio.hosting.weights import to_bytes
 from portfolio.methods.config import AdapterConfig
 from portfolio.methods.table import config_to_json
@@ -151,9 +151,7 @@ def remove_task(engine: Engine, name: str, *, read_again: ReadAgain) -> None:
             router, state = _router(engine, totals, centroids, known, snapshot)
             cells = measure(staying[-1].name, known, router, _asker(engine, snapshot, None, read_again))
         try:
-            store.commit_removal(
-                expected_generation=snapshot.generation, name=name, router=state, cells=cells
-            )
+            store.commit_removal(expected_generation=snapshot.generation, name=name, router=state, cells=cells)
         except GenerationMoved:
             continue
         return
@@ -245,13 +243,9 @@ def _learn(
     return _Learned(data=data, trained=trained, centroids=centroids, scatter=scatter, rows=rows)
 
 
-def _labelled(
-    engine: Engine, split: Split, number: dict[str, int], keep_bytes: int, progress: Progress
-) -> Labelled:
+def _labelled(engine: Engine, split: Split, number: dict[str, int], keep_bytes: int, progress: Progress) -> Labelled:
     encoded = engine.encode(split.texts, split.pairs)
-    prepared = prepare(
-        engine.host, encoded, keep_bytes=keep_bytes, advance=progress.prepared
-    )
+    prepared = prepare(engine.host, encoded, keep_bytes=keep_bytes, advance=progress.prepared)
     labels = torch.tensor([number.get(label, UNKNOWN) for label in split.labels], dtype=torch.int64)
     return Labelled(prepared=prepared, labels=labels)
 

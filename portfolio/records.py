@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 from portfolio.refs import Ref
 
-
 _Record = TypeVar("_Record")
 
 

@@ -44,6 +44,7 @@ class TrainingConfig:
     weight_decay: float = 0.01
     warmup: float = 0.1  # share of all steps
     clip: float = 1.0  # largest norm of the gradient
+    averaging: float = 0.98  # of the running mean of the weights that is judged and kept; 0 for the weights themselves
     cache_bytes: int = 2 << 30  # of trunk states kept
     seed: int = 0
 
@@ -120,14 +121,18 @@ def train_adapter(
     notes: list[str] = []
     if len(validation.prepared) == 0:
         validation = train
-        notes.append("there are no validation rows, so training rows judge when to stop; give more rows or --validation")
+        notes.append(
+            "there are no validation rows, so training rows judge when to stop; give more rows or --validation"
+        )
         progress.say(notes[-1])
     for attempt in range(RESTARTS + 1):
         rate = 0.5**attempt
         try:
             adapter, score, epochs = _attempt(host, config, train, validation, label_count, training, rate, progress)
         except _Exploded as error:
-            notes.append(f"{error}; began again from the identity at learning rate {training.learning_rate * rate / 2:g}")
+            notes.append(
+                f"{error}; began again from the identity at learning rate {training.learning_rate * rate / 2:g}"
+            )
             progress.say(notes[-1])
             continue
         seconds = time.perf_counter() - began
@@ -152,8 +157,8 @@ def _attempt(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(training.seed)
         adapter = fresh_adapter(host, config, train, validation, label_count, training.seed)
-        weights = [t.requires_grad_() for site in adapter.sites.values() for t in site.values()]
-        head = [adapter.head.weight.requires_grad_(), adapter.head.bias.requires_grad_()]
+        *weights, head_weight, head_bias = [tensor.requires_grad_() for tensor in _tensors(adapter)]
+        head = [head_weight, head_bias]
         optimizer = torch.optim.AdamW(
             [
                 {"params": weights, "lr": training.learning_rate * rate},
@@ -168,6 +173,7 @@ def _attempt(
         order = np.random.default_rng(training.seed)
         limit = 10.0 * math.log(label_count) + 10.0
         best, best_score, best_epoch, step = _copy(adapter), score_of(host, adapter, validation), -1, 0
+        mean = _copy(adapter)
         for epoch in range(training.epochs):
             for rows in shuffled_batches(train.prepared, training.batch_size, order):
                 logits = _logits(host, adapter, train.prepared, rows)
@@ -181,10 +187,15 @@ def _attempt(
                 optimizer.step()
                 schedule.step()
                 step += 1
+                # early on the mean follows closely, so that it soon forgets where it began
+                with torch.no_grad():
+                    torch._foreach_lerp_(
+                        _tensors(mean), _tensors(adapter), 1 - min(training.averaging, step / (step + 9))
+                    )
                 progress.step(done=step, total=total, loss=value, score=best_score[0])
-            score = score_of(host, adapter, validation)
+            score = score_of(host, mean, validation)
             if score > best_score:
-                best, best_score, best_epoch = _copy(adapter), score, epoch
+                best, best_score, best_epoch = _copy(mean), score, epoch
             elif epoch - best_epoch >= training.patience:
                 break
     return best, best_score[0], epoch + 1
@@ -217,7 +228,7 @@ def discriminant_head(states: Tensor, labels: Tensor, label_count: int) -> Head:
     residual = x - means[labels]
     covariance = residual.T @ residual / max(1, len(x) - label_count)
     variance = covariance.diagonal().mean().clamp(min=1e-12)
-    share = min(1.0, x.shape[1] / len(x)) * 0.5 + 0.02
+    share = 0.02 + 0.78 * x.shape[1] / (x.shape[1] + len(x))  # much with few rows, little with many
     shrunk = (1 - share) * covariance + share * variance * torch.eye(x.shape[1], dtype=x.dtype)
     centred = means - means.mean(0)  # the same for every class: moves no decision, keeps logits small
     weight = torch.linalg.solve(shrunk, centred.T).T
@@ -283,6 +294,11 @@ def _warm_up_and_decay(total: int, warmup: float) -> Callable[[int], float]:
     """Linear from 0 to 1 over the first share of the steps, then linear to 0."""
     warm = max(1, round(total * warmup))
     return lambda step: (step + 1) / warm if step < warm else max(0.0, (total - step) / max(1, total - warm))
+
+
+def _tensors(adapter: AdapterWeights) -> list[Tensor]:
+    """Every weight at every site, then the head's."""
+    return [*(t for site in adapter.sites.values() for t in site.values()), adapter.head.weight, adapter.head.bias]
 
 
 def _copy(adapter: AdapterWeights) -> AdapterWeights:

@@ -54,14 +54,16 @@ def _adapter(base: str, rank: int, *, upper: bool, dropout: bool) -> Learner:
     adapters.init(model)
     without = list(range(model.config.num_hidden_layers // 2)) if upper else []
     model.add_adapter("task", config=SeqBnConfig(reduction_factor=model.config.hidden_size / rank, leave_out=without))
-    model.train_adapter("task")  # freezes the base and makes the adapter active
+    model.train_adapter("task")  # freezes the base and makes the adapter active; on the way it warns that none is yet
     learner = Learner(model, dropout=dropout)
     _check(model, rank, blocks=model.config.num_hidden_layers - len(without))
     return learner
 
 
 def _check(model: torch.nn.Module, rank: int, blocks: int) -> None:
-    """Exactly the wanted adapters learn: D, b, U, c in each block."""
+    """The adapters are active, and exactly the wanted ones learn: D, b, U, c in each block."""
+    if "task" not in str(model.active_adapters):
+        raise SystemExit(f"expected the adapter 'task' to be active, got {model.active_adapters}")
     width = model.config.hidden_size
     expected = blocks * (2 * rank * width + rank + width)
     learning = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)

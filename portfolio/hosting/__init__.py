@@ -1,11 +1,11 @@
 """A frozen base that hosts adapters.
 
-    base.py    load a base, freeze it, fingerprint it
-    sites.py   where adapters can act: all knowledge of Hugging Face module names
-    plan.py    which update acts where, for one forward pass: an immutable value
-    host.py    the base with slots at its sites, and a trunk that can be skipped
-    bank.py    the adapters now in memory, stacked per site, so that one batch can use many
-    heads.py   the heads of those adapters, stacked likewise
-    encode.py  texts to padded batches of like length
-    weights.py an adapter's weights, to bytes and back
+base.py    load a base, freeze it, fingerprint it
+sites.py   where adapters can act: all knowledge of Hugging Face module names
+plan.py    which update acts where, for one forward pass: an immutable value
+host.py    the base with slots at its sites, and a trunk that can be skipped
+bank.py    the adapters now in memory, stacked per site, so that one batch can use many
+heads.py   the heads of those adapters, stacked likewise
+encode.py  texts to padded batches of like length
+weights.py an adapter's weights, to bytes and back
 """

@@ -186,7 +186,7 @@ def test_what_cannot_be_added_changes_nothing(grown, files_of, rows_file):
     train, before = files_of("kitchen").train, contents(grown.path)
     refused = [
         (DataError, "got /nowhere/at/all.jsonl, which is not there", {"train": "/nowhere/at/all.jsonl"}),
-        (DataError, "only one label", {"train": rows_file("one.jsonl", [("rose", "plant")] * 5)}),
+        (DataError, "expected two classes or more", {"train": rows_file("one.jsonl", [("rose", "plant")] * 5)}),
         (ConfigError, "method must be one of", {"train": train, "method": "prefix"}),
         (ConfigError, "adapters act in blocks 2 to 3", {"train": train, "method": BottleneckConfig(blocks=(0,))}),
         (ConfigError, "--unknown-labels must be one of", {"train": train, "unknown_labels": "guess"}),
