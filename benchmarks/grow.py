@@ -89,8 +89,9 @@ def _table(portfolio: Portfolio, report: Report, figures: dict[str, object]) -> 
         f"| **routed accuracy** | **{100 * known['routed']['average_accuracy']:.2f}** |",
         f"| routing accuracy | {100 * known['routing_accuracy']:.2f} |",
         f"| floor (whitened centroids, no adapter) | {100 * known['floor']:.2f} |",
-        f"| forgetting, oracle / routed (points) | {100 * known['oracle']['forgetting']:.2f} / {100 * known['routed']['forgetting']:.2f} |",
-        f"| coverage, accuracy with abstention | {100 * known['coverage']:.1f}, {100 * known['selective_accuracy']:.2f} |",
+        "| forgetting, oracle / routed (points) | "
+        f"{100 * known['oracle']['forgetting']:.2f} / {100 * known['routed']['forgetting']:.2f} |",
+        f"| coverage, accuracy when it may abstain | {100 * known['coverage']:.1f}, {100 * known['selective_accuracy']:.2f} |",
         f"| seconds of training per task (median) | {np.median(seconds):.0f} |",
         f"| the same when run again | {figures['same_when_run_again']} |",
     ]

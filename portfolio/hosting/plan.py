@@ -49,7 +49,7 @@ class PerRow:
     weights: Tensor | None  # (batch, k); None: every weight is 1
 
     def add_to(self, y: Tensor, x: Tensor) -> Tensor:
-        batch, k = self.members.shape
+        batch = len(self.members)
         down = self.down[self.members].flatten(1, 2)  # (batch, k * rank, in)
         up = self.up[self.members].flatten(1, 2)  # (batch, k * rank, out)
         if self.down_bias is None:

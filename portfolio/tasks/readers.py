@@ -86,7 +86,8 @@ def _csv_records(path: Path, faults: Faults) -> Iterator[tuple[int, list[str]]]:
 
     def lines() -> Iterator[str]:
         nonlocal read
-        for read, line in numbered_lines(path, faults):
+        for number, line in numbered_lines(path, faults):
+            read = number
             yield line.replace(_NUL, _STAND_IN) + "\n"
 
     begins = 1
