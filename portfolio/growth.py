@@ -182,8 +182,8 @@ def _measured_again(engine: Engine, snapshot: Snapshot, task: TaskRecord, read_a
     split = read_again(task)
     if split is None:
         raise DataError(
-            f"the test rows of task {task.name!r} can no longer be read as they were when it was added; put the file back: "
-            + ", ".join(source.path for source in task.sources if source.split == "test")
+            f"the test rows of task {task.name!r} can no longer be read as they were when it was added; put back what "
+            f"they were read from: {', '.join(dict.fromkeys(source.path for source in task.sources))}"
         )
     before = EvaluationSet.from_bytes(engine.store.get(task.evaluation))
     adapter = load_adapter(engine.store, champion_of(snapshot, task.name))

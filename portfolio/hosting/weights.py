@@ -10,7 +10,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
@@ -74,9 +73,3 @@ def from_bytes(data: bytes) -> AdapterWeights:
         site, _, name = key.removeprefix("sites.").rpartition(".")
         sites.setdefault(site, {})[name] = tensor
     return AdapterWeights(config=config, sites=sites, head=head)
-
-
-def is_finite(adapter: AdapterWeights) -> bool:
-    """Whether every weight is a number."""
-    tensors = [t for weights in adapter.sites.values() for t in weights.values()]
-    return all(bool(torch.isfinite(t).all()) for t in [*tensors, adapter.head.weight, adapter.head.bias])

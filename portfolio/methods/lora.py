@@ -38,7 +38,7 @@ class LoraConfig(AdapterConfig):
         check_common(self)
         require(math.isfinite(self.alpha) and self.alpha != 0, f"alpha must be finite and not 0, got {self.alpha}")
         require(
-            len(self.targets) > 0 and all(self.targets),
+            not isinstance(self.targets, str) and len(self.targets) > 0 and all(self.targets),
             "targets must name at least one linear layer, such as query,value, or be 'all'",
         )
 

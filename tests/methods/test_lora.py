@@ -72,6 +72,7 @@ def test_its_targets_name_its_sites():
         ({"alpha": math.nan}, "alpha must be finite"),
         ({"targets": ()}, "targets must name at least one linear layer"),
         ({"targets": ("query", "")}, "targets must name at least one linear layer"),
+        ({"targets": "query"}, "targets must name at least one linear layer"),
         ({"blocks": (-2,)}, "blocks must be block numbers from 0"),
     ],
 )

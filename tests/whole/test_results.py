@@ -150,17 +150,19 @@ def test_a_score_that_cannot_be_measured_any_more_is_null_and_never_0(lost, quic
     assert there.routed is not None
 
 
-@pytest.mark.parametrize("change", ["gone", "changed"])
+@pytest.mark.parametrize("change", ["gone", "train gone", "changed"])
 def test_a_test_file_that_is_gone_or_changed_cannot_be_run_again(lost, change):
+    """Train is read again too, as it decides which labels there are and what was held out."""
     portfolio, files = lost
     before = portfolio.snapshot()
-    if change == "gone":
-        files["one"].test.unlink()
+    if change != "changed":
+        (files["one"].test if change == "gone" else files["one"].train).unlink()
     else:
         lines = files["one"].test.read_text().splitlines(keepends=True)
         files["one"].test.write_text("".join(reversed(lines)))
-    with pytest.raises(DataError, match=rf"test rows of task 'one' can no longer be read.*{files['one'].test}"):
+    with pytest.raises(DataError, match="test rows of task 'one' can no longer be read") as refused:
         portfolio.evaluate()
+    assert f"{files['one'].train}, {files['one'].test}" in str(refused.value)
     assert portfolio.snapshot() == before
 
 
