@@ -110,23 +110,30 @@ def add_task(
         notes=data.notes,
     )
     while True:
-        now = engine.refresh()
-        snapshot = now.snapshot
-        require_free(snapshot, data.name)
-        foretold = _foretold(engine, now, learned)
-        totals = _totals(engine, snapshot).add(learned.centroids, learned.scatter)
-        known = [*known_tasks(engine, snapshot), learned.known]
-        centroids = {record.name: load_centroids(store, record) for record in snapshot.tasks}
-        router, state = _router(engine, totals, {**centroids, data.name: learned.centroids}, known, snapshot)
-        ask = _asker(engine, snapshot, learned, read_again)
-        cells = [*foretold, *measure(data.name, known, router, ask)]
         try:
-            store.commit_task(
-                expected_generation=snapshot.generation, task=task, adapter=adapter, router=state, cells=cells
-            )
+            _join(engine, learned, task, adapter, read_again)
         except GenerationMoved:
             continue
         return adapter
+
+
+def _join(engine: Engine, learned: _Learned, task: TaskRecord, adapter: AdapterRecord, read_again: ReadAgain) -> None:
+    """Bring a learned task together with those that are here now, and commit.
+
+    Raises:
+        GenerationMoved: the portfolio changed meanwhile; nothing was committed.
+    """
+    name, store = task.name, engine.store
+    now = engine.refresh()
+    snapshot = now.snapshot
+    require_free(snapshot, name)
+    foretold = _foretold(engine, now, learned)
+    totals = _totals(engine, snapshot).add(learned.centroids, learned.scatter)
+    known = [*known_tasks(engine, snapshot), learned.known]
+    centroids = {record.name: load_centroids(store, record) for record in snapshot.tasks}
+    router, state = _router(engine, totals, {**centroids, name: learned.centroids}, known, snapshot)
+    cells = [*foretold, *measure(name, known, router, _asker(engine, snapshot, learned, read_again))]
+    store.commit_task(expected_generation=snapshot.generation, task=task, adapter=adapter, router=state, cells=cells)
 
 
 def remove_task(engine: Engine, name: str, *, read_again: ReadAgain) -> None:
@@ -135,26 +142,31 @@ def remove_task(engine: Engine, name: str, *, read_again: ReadAgain) -> None:
     Raises:
         NotFound: no such task, also if another process took it out meanwhile.
     """
-    store = engine.store
     while True:
-        snapshot = engine.refresh().snapshot
-        champion_of(snapshot, name)  # refuses a name that is not there
-        [record] = [task for task in snapshot.tasks if task.name == name]
-        staying = tuple(task for task in snapshot.tasks if task.name != name)
-        state, cells = None, []
-        if staying:
-            totals = _totals(engine, snapshot).subtract(
-                load_centroids(store, record), scatter_from_bytes(store.get(record.scatter))
-            )
-            known = [task for task in known_tasks(engine, snapshot) if task.name != name]
-            centroids = {task.name: load_centroids(store, task) for task in staying}
-            router, state = _router(engine, totals, centroids, known, snapshot)
-            cells = measure(staying[-1].name, known, router, _asker(engine, snapshot, None, read_again))
         try:
-            store.commit_removal(expected_generation=snapshot.generation, name=name, router=state, cells=cells)
+            _leave(engine, name, read_again)
         except GenerationMoved:
             continue
         return
+
+
+def _leave(engine: Engine, name: str, read_again: ReadAgain) -> None:
+    """Take a task out of the portfolio as it is now, and commit; GenerationMoved if it changed meanwhile."""
+    store = engine.store
+    snapshot = engine.refresh().snapshot
+    champion_of(snapshot, name)  # refuses a name that is not there
+    [record] = [task for task in snapshot.tasks if task.name == name]
+    staying = tuple(task for task in snapshot.tasks if task.name != name)
+    state, cells = None, []
+    if staying:
+        totals = _totals(engine, snapshot).subtract(
+            load_centroids(store, record), scatter_from_bytes(store.get(record.scatter))
+        )
+        known = [task for task in known_tasks(engine, snapshot) if task.name != name]
+        centroids = {task.name: load_centroids(store, task) for task in staying}
+        router, state = _router(engine, totals, centroids, known, snapshot)
+        cells = measure(staying[-1].name, known, router, _asker(engine, snapshot, None, read_again))
+    store.commit_removal(expected_generation=snapshot.generation, name=name, router=state, cells=cells)
 
 
 def evaluate(engine: Engine, *, read_again: ReadAgain) -> None:
@@ -163,19 +175,22 @@ def evaluate(engine: Engine, *, read_again: ReadAgain) -> None:
     Raises:
         DataError: a test split is gone or changed.
     """
-    store = engine.store
     while True:
-        now = engine.refresh()
-        snapshot, router = now.snapshot, now.router
-        if router is None:
-            return
-        known = [_measured_again(engine, snapshot, task, read_again) for task in snapshot.tasks]
-        cells = measure(snapshot.tasks[-1].name, known, router, _asker(engine, snapshot, None, read_again))
         try:
-            store.commit_cells(expected_generation=snapshot.generation, cells=cells)
+            _measure_all_again(engine, read_again)
         except GenerationMoved:
             continue
         return
+
+
+def _measure_all_again(engine: Engine, read_again: ReadAgain) -> None:
+    now = engine.refresh()
+    snapshot, router = now.snapshot, now.router
+    if router is None:
+        return
+    known = [_measured_again(engine, snapshot, task, read_again) for task in snapshot.tasks]
+    cells = measure(snapshot.tasks[-1].name, known, router, _asker(engine, snapshot, None, read_again))
+    engine.store.commit_cells(expected_generation=snapshot.generation, cells=cells)
 
 
 def _measured_again(engine: Engine, snapshot: Snapshot, task: TaskRecord, read_again: ReadAgain) -> KnownTask:

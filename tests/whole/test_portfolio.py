@@ -14,6 +14,7 @@ from portfolio import Portfolio, TrainingConfig
 from portfolio.errors import BaseMismatch, ConfigError, Conflict, DataError, InvalidName, NotFound
 from portfolio.hosting.base import load_base
 from portfolio.methods.bottleneck import BottleneckConfig
+from portfolio.store.store import Store
 
 
 def contents(path):
@@ -366,6 +367,60 @@ def test_a_task_added_by_another_while_one_is_learned_is_taken_into_account(grow
     before = grown.snapshot().cells
     grown.evaluate()
     assert grown.snapshot().cells == before
+
+
+class Outrun(Store):
+    """A store whose first commit is outrun by another hand."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.others = []
+
+    def _outrun(self):
+        if self.others:
+            self.others.pop()()
+
+    def commit_task(self, **arguments):
+        self._outrun()
+        super().commit_task(**arguments)
+
+    def commit_removal(self, **arguments):
+        self._outrun()
+        super().commit_removal(**arguments)
+
+    def commit_cells(self, **arguments):
+        self._outrun()
+        super().commit_cells(**arguments)
+
+
+@pytest.mark.parametrize("action", ["add", "remove", "evaluate"])
+def test_what_was_measured_against_an_earlier_state_is_measured_again(
+    grown, opened, tiny_base, files_of, quick, action
+):
+    """Another task comes after the measuring and before the commit."""
+    files, other, store = (
+        files_of("music", MUSIC, train_rows=8, test_rows=3),
+        opened(grown.path),
+        Outrun.open(grown.path),
+    )
+    theirs = files_of("theirs", MUSIC, train_rows=8, test_rows=3, seed=1)
+    store.others.append(lambda: other.add_task("theirs", theirs.train, test=theirs.test, training=quick))
+    portfolio = Portfolio(store, tiny_base)
+    if action == "add":
+        portfolio.add_task("music", files.train, test=files.test, training=quick)
+    elif action == "remove":
+        portfolio.remove_task("kitchen")
+    else:
+        portfolio.evaluate()
+    assert store.others == []
+    expected = {"add": ["harbour", "theirs", "music"], "remove": ["garden", "harbour", "theirs"]}
+    names = [task.name for task in grown.tasks()]
+    assert names[-3:] == expected.get(action, ["kitchen", "harbour", "theirs"])
+    cells = grown.snapshot().cells
+    assert {cell.task for cell in cells if cell.step == names[-1]} == set(names)
+    grown.evaluate()
+    assert grown.snapshot().cells == cells
+    portfolio.close()
 
 
 def test_a_name_taken_by_another_while_one_is_learned_is_refused(grown, opened, files_of, quick):
