@@ -13,7 +13,7 @@ demo: $(VENV)/.installed
 	$(BIN)/portfolio demo
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -9,7 +9,7 @@ the trunk's states of the first pass.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,6 +24,19 @@ from portfolio.records import AdapterRecord, Answer, Route, Snapshot
 from routing.router import CentroidRouter, Decision
 
 GIVEN = "the task was given"
+
+
+@dataclass(frozen=True, slots=True)
+class _Roster:
+    """Who answers for each task, and with which labels."""
+
+    champions: Mapping[str, AdapterRecord]
+    labels: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> _Roster:
+        newest_last = sorted(snapshot.adapters, key=lambda adapter: adapter.version)
+        return cls({one.task: one for one in newest_last}, {task.name: task.labels for task in snapshot.tasks})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,30 +72,30 @@ def answer(
     if router is None:
         raise NotFound("this portfolio has no task yet; add one with: portfolio add-task NAME --train FILE")
     given = None if task is None else champion_of(snapshot, task)
+    roster = _Roster.of(snapshot)
     encoded = engine.encode(texts, pairs)
     answers: list[Answer | None] = [None] * len(texts)
     with torch.inference_mode():
         for rows in batches_of_like_length([len(row.ids) for row in encoded], BATCH_ROWS, BATCH_TOKENS):
             some, said = [encoded[row] for row in rows], [texts[row] for row in rows]
             if given is not None:
-                made = _answer_given(engine, some, said, snapshot, given)
+                made = _answer_given(engine, some, said, roster, given)
             else:
-                made = _answer_routed(engine, router, some, said, snapshot, top_k, abstain)
+                made = _answer_routed(engine, router, some, said, roster, top_k, abstain)
             for row, one in zip(rows, made, strict=True):
                 answers[row] = one
     return [one for one in answers if one is not None]
 
 
 def _answer_given(
-    engine: Engine, encoded: Sequence[Encoded], texts: Sequence[str], snapshot: Snapshot, adapter: AdapterRecord
+    engine: Engine, encoded: Sequence[Encoded], texts: Sequence[str], roster: _Roster, adapter: AdapterRecord
 ) -> list[Answer]:
     batch = pad(encoded, engine.host.base.pad_id)
     asked = [_Asked(row, adapter, 1.0) for row in range(len(texts))]
     route = Route(tasks=(adapter.task,), scores=(1.0,), margin=1.0, reason=GIVEN)
     probabilities = _ask(engine, batch, None, asked)
     return [
-        _answer_of(text, route, [(one, probabilities[one.row])], snapshot)
-        for text, one in zip(texts, asked, strict=True)
+        _answer_of(text, route, [(one, probabilities[one.row])], roster) for text, one in zip(texts, asked, strict=True)
     ]
 
 
@@ -91,7 +104,7 @@ def _answer_routed(
     router: CentroidRouter,
     encoded: Sequence[Encoded],
     texts: Sequence[str],
-    snapshot: Snapshot,
+    roster: _Roster,
     top_k: int,
     abstain: bool,
 ) -> list[Answer]:
@@ -99,7 +112,7 @@ def _answer_routed(
     bare = engine.host.run(batch)
     decisions = router.route(bare.features.numpy(), top_k=top_k)
     asked = [
-        _Asked(row, champion_of(snapshot, task), score)
+        _Asked(row, roster.champions[task], score)
         for row, decision in enumerate(decisions)
         if not (abstain and decision.abstain)
         for task, score in zip(decision.tasks, decision.scores, strict=True)
@@ -109,7 +122,7 @@ def _answer_routed(
     for index, one in enumerate(asked):
         by_row[one.row].append((one, probabilities[index]))
     return [
-        _answer_of(text, _route_of(decision), opinions, snapshot)
+        _answer_of(text, _route_of(decision), opinions, roster)
         for text, decision, opinions in zip(texts, decisions, by_row, strict=True)
     ]
 
@@ -125,15 +138,14 @@ def _ask(engine: Engine, batch: Batch, trunk: Trunk | None, asked: Sequence[_Ask
     return torch.softmax(service.heads.logits(passed.features), dim=1)
 
 
-def _answer_of(text: str, route: Route, opinions: Sequence[tuple[_Asked, Tensor]], snapshot: Snapshot) -> Answer:
+def _answer_of(text: str, route: Route, opinions: Sequence[tuple[_Asked, Tensor]], roster: _Roster) -> Answer:
     """Add the tasks' opinions up, label by label; the task that says most for the winning label is the one named."""
     if not opinions:
         return Answer(text=text, label=None, probability=None, task=None, adapter=None, abstained=True, route=route)
-    labels = {task.name: task.labels for task in snapshot.tasks}
     total: dict[str, float] = {}
     best: dict[str, tuple[float, AdapterRecord]] = {}
     for one, probabilities in opinions:
-        for label, probability in zip(labels[one.adapter.task], probabilities.tolist(), strict=False):
+        for label, probability in zip(roster.labels[one.adapter.task], probabilities.tolist(), strict=False):
             share = one.weight * probability
             total[label] = total.get(label, 0.0) + share
             if label not in best or share > best[label][0]:

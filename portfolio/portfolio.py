@@ -129,7 +129,7 @@ class Portfolio:
         columns: Columns = GUESS,
         where: Mapping[str, str] | None = None,
         unknown_labels: str = "error",
-        seed: int = 0,
+        seed: int | None = None,
         progress: Progress | None = None,
     ) -> AdapterRecord:
         """Train an adapter and head for one task and take them in. Nothing else of the portfolio is retrained.
@@ -140,7 +140,7 @@ class Portfolio:
             method: the name of one with its defaults, or a config.
             where: keep only rows whose columns have these values.
             unknown_labels: rows of validation or test whose label train lacks: `error`, `drop` or `keep` (as wrong).
-            seed: of splits and training.
+            seed: of splits and training; that of `training`, or 0, if not given.
 
         Raises:
             InvalidName, Conflict, DataError, ConfigError, Unwritable, TrainingDiverged: nothing is changed.
@@ -151,9 +151,10 @@ class Portfolio:
         self._require_free(name)
         self.store.check_writable()
         config = method_config(method, {}) if isinstance(method, str) else method
-        recipe = _recipe(train, validation, test, columns, where or {}, unknown_labels, seed)
+        training = training if training is not None else TrainingConfig()
+        training = training if seed is None else replace(training, seed=seed)
+        recipe = _recipe(train, validation, test, columns, where or {}, unknown_labels, training.seed)
         data = recipe.read(name)
-        training = replace(training, seed=seed) if training is not None else TrainingConfig(seed=seed)
         progress = progress if progress is not None else Silent()
         for note in data.notes:
             progress.say(f"{name}: {note}")

@@ -53,6 +53,12 @@ class TrainingConfig:
         require(self.patience >= 1, f"patience must be 1 or more, got {self.patience}")
         require(self.batch_size >= 1, f"batch size must be 1 or more, got {self.batch_size}")
         require(self.learning_rate > 0, f"learning rate must be above 0, got {self.learning_rate}")
+        require(self.head_learning_rate >= 0, f"head learning rate must be 0 or more, got {self.head_learning_rate}")
+        require(self.weight_decay >= 0, f"weight decay must be 0 or more, got {self.weight_decay}")
+        require(0 <= self.warmup < 1, f"warmup must be in [0, 1), a share of all steps; got {self.warmup}")
+        require(self.clip > 0, f"clip must be above 0, got {self.clip}")
+        require(0 <= self.averaging < 1, f"averaging must be in [0, 1), got {self.averaging}")
+        require(self.cache_bytes >= 0, f"cache bytes must be 0 or more, got {self.cache_bytes}")
 
 
 class Progress(Protocol):

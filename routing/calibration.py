@@ -30,7 +30,7 @@ _MOST_DISTANCES = 4_000_000  # rows times classes: fewer rows are looked at wher
 _SEED = 0
 _NO_DIFFERENCE = 1e-4  # of the loss, in nats a row: such shares are equally good
 
-_COLDEST, _HOTTEST = 1e-2, 1e4
+_COLDEST, _HOTTEST = 1.0, 1e4  # distances in many dimensions are too sure of themselves, never too modest
 _GRID = 25  # first look, before the golden section
 _TOLERANCE = 1e-3  # of log τ
 _ROWS_AT_ONCE = 64  # bounds the memory of (rows, classes, d)
@@ -82,7 +82,7 @@ def choose_threshold(in_scope_scores: FloatArray, coverage: float = 0.95) -> flo
 
 
 def choose_temperature(negative_half_distances: Float64, task_of_class: Integers, true_task: Integers) -> float:
-    """The temperature, in [0.01, 10000], under which the true tasks are most likely; 1 where there is one task only.
+    """The temperature, in [1, 10000], under which the true tasks are most likely; 1 where there is one task only.
 
     Args:
         negative_half_distances: (N, K), -d² / 2 to every class mean, from `CentroidRouter.negative_half_distances`.

@@ -71,7 +71,8 @@ def test_scores_ten_times_too_sure_need_a_temperature_ten_times_as_high():
     generator = np.random.default_rng(1)
     true = generator.integers(2, size=400)
     scores = np.where(np.arange(2) == true[:, None], 0.0, -1.0) + generator.normal(size=(400, 2))
-    cool, hot = (choose_temperature(scale * scores, np.arange(2), true) for scale in (1, 10))
+    cool, hot = (choose_temperature(scale * scores, np.arange(2), true) for scale in (5, 50))
+    assert cool > 1
     assert hot == pytest.approx(10 * cool, rel=0.01)
 
 
@@ -79,6 +80,12 @@ def test_classes_of_one_task_count_together():
     scores = np.log(np.array([[0.3, 0.3, 0.4]] * 10))
     mostly_first = np.array([0] * 6 + [1] * 4)  # the true shares at temperature 1
     assert choose_temperature(scores, np.array([0, 0, 1]), mostly_first) == pytest.approx(1, rel=0.01)
+
+
+def test_a_temperature_never_makes_probabilities_surer_than_the_distances():
+    true = np.array([0, 1] * 50)
+    scores = np.where(np.arange(2) == true[:, None], 0.0, -1.0)  # always right: the likeliest temperature would be 0
+    assert choose_temperature(scores, np.arange(2), true) == pytest.approx(1, rel=0.01)
 
 
 def test_one_task_has_nothing_to_calibrate():
