@@ -10,7 +10,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from portfolio.errors import DamagedBlob, NotFound
+from portfolio.errors import DamagedBlob
 from portfolio.hosting.bank import Bank
 from portfolio.hosting.base import Base, check_same, load_base
 from portfolio.hosting.encode import Encoded, encode
@@ -19,6 +19,7 @@ from portfolio.hosting.host import Host
 from portfolio.hosting.plan import Plan
 from portfolio.hosting.weights import AdapterWeights, from_bytes
 from portfolio.records import AdapterRecord, RouterState, Snapshot, TaskRecord
+from portfolio.refs import require_known
 from portfolio.store.store import Store
 from routing.router import CentroidRouter
 from routing.statistics import Centroids, centroids_from_bytes, totals_from_bytes
@@ -101,10 +102,8 @@ def champion_of(snapshot: Snapshot, task: str) -> AdapterRecord:
     Raises:
         NotFound: no such task; the message names those there are.
     """
+    require_known(task, [record.name for record in snapshot.tasks])
     versions = [adapter for adapter in snapshot.adapters if adapter.task == task]
-    if not versions:
-        known = ", ".join(record.name for record in snapshot.tasks) or "none yet; add one with: portfolio add-task"
-        raise NotFound(f"there is no task {task!r}; the tasks here: {known}")
     return max(versions, key=lambda adapter: adapter.version)
 
 

@@ -16,14 +16,12 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from portfolio.errors import DamagedBlob
-from portfolio.records import Cell
+from portfolio.records import UNKNOWN_LABEL, Cell
 from routing.calibration import calibrate
 from routing.router import Calibration, CentroidRouter, Choices
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
-
-UNKNOWN = -1  # the number of a label that train lacks: never right
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -32,7 +30,7 @@ class EvaluationSet:
 
     validation_features: Float32  # (V, router features)
     test_features: Float32  # (N, router features)
-    test_labels: Int64  # (N,), numbers of the task's labels, or UNKNOWN
+    test_labels: Int64  # (N,), numbers of the task's labels, or UNKNOWN_LABEL
     test_predictions: Int64  # (N,), of the task's own adapter
     baseline: float  # accuracy of always saying the most frequent label of train
 
@@ -72,7 +70,7 @@ class KnownTask:
     rows: EvaluationSet
 
     def label_of(self, number: int) -> str | None:
-        return None if number == UNKNOWN else self.labels[number]
+        return None if number == UNKNOWN_LABEL else self.labels[number]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,14 @@ import numpy as np
 import torch
 
 from portfolio.engine import Engine, Moment, champion_of, load_adapter, load_centroids
-from portfolio.errors import Conflict, DataError
-from portfolio.evaluation import UNKNOWN, AskAstray, Astray, EvaluationSet, KnownTask, calibrated, measure
+from portfolio.errors import DataError
+from portfolio.evaluation import AskAstray, Astray, EvaluationSet, KnownTask, calibrated, measure
 from portfolio.hosting.trunk import prepare, unprepared
 from portfolio.hosting.weights import to_bytes
 from portfolio.methods.config import AdapterConfig
 from portfolio.methods.table import config_to_json
-from portfolio.records import AdapterRecord, Cell, RouterState, Snapshot, TaskRecord, to_json
+from portfolio.records import UNKNOWN_LABEL, AdapterRecord, Cell, RouterState, Snapshot, TaskRecord, to_json
+from portfolio.refs import require_free, require_known
 from portfolio.store.store import GenerationMoved
 from portfolio.tasks.splits import Split
 from portfolio.tasks.task import TaskData
@@ -75,7 +76,7 @@ def add_task(
         Conflict: the name is taken, also if by another process meanwhile.
         TrainingDiverged, ConfigError, Unwritable: nothing is changed.
     """
-    require_free(engine.refresh().snapshot, data.name)
+    require_free(data.name, _names_of(engine.refresh().snapshot))
     learned = _learn(engine, data, config, training, progress)
     store = engine.store
     blob = to_bytes(learned.trained.adapter)
@@ -126,7 +127,7 @@ def _join(engine: Engine, learned: _Learned, task: TaskRecord, adapter: AdapterR
     name, store = task.name, engine.store
     now = engine.refresh()
     snapshot = now.snapshot
-    require_free(snapshot, name)
+    require_free(name, _names_of(snapshot))
     foretold = _foretold(engine, now, learned)
     totals = _totals(engine, snapshot).add(learned.centroids, learned.scatter)
     known = [*known_tasks(engine, snapshot), learned.known]
@@ -154,7 +155,7 @@ def _leave(engine: Engine, name: str, read_again: ReadAgain) -> None:
     """Take a task out of the portfolio as it is now, and commit; GenerationMoved if it changed meanwhile."""
     store = engine.store
     snapshot = engine.refresh().snapshot
-    champion_of(snapshot, name)  # refuses a name that is not there
+    require_known(name, _names_of(snapshot))
     [record] = [task for task in snapshot.tasks if task.name == name]
     staying = tuple(task for task in snapshot.tasks if task.name != name)
     state, cells = None, []
@@ -207,19 +208,16 @@ def _measured_again(engine: Engine, snapshot: Snapshot, task: TaskRecord, read_a
     rows = EvaluationSet(
         validation_features=before.validation_features,
         test_features=prepared.features.numpy(),
-        test_labels=np.array([number.get(label, UNKNOWN) for label in split.labels], dtype=np.int64),
+        test_labels=np.array([number.get(label, UNKNOWN_LABEL) for label in split.labels], dtype=np.int64),
         test_predictions=predict_logits(engine.host, adapter, prepared).argmax(1).numpy(),
         baseline=before.baseline,
     )
     return KnownTask(name=task.name, labels=task.labels, rows=rows)
 
 
-def require_free(snapshot: Snapshot, name: str) -> None:
-    """Raise Conflict if a task of that name is here."""
-    if any(task.name == name for task in snapshot.tasks):
-        raise Conflict(
-            f"there is a task {name!r} already; choose another name, or remove it first with: portfolio remove-task {name}"
-        )
+def _names_of(snapshot: Snapshot) -> list[str]:
+    """The names of all tasks, in order."""
+    return [task.name for task in snapshot.tasks]
 
 
 def known_tasks(engine: Engine, snapshot: Snapshot) -> list[KnownTask]:
@@ -261,7 +259,7 @@ def _learn(
 def _labelled(engine: Engine, split: Split, number: dict[str, int], keep_bytes: int, progress: Progress) -> Labelled:
     encoded = engine.encode(split.texts, split.pairs)
     prepared = prepare(engine.host, encoded, keep_bytes=keep_bytes, advance=progress.prepared)
-    labels = torch.tensor([number.get(label, UNKNOWN) for label in split.labels], dtype=torch.int64)
+    labels = torch.tensor([number.get(label, UNKNOWN_LABEL) for label in split.labels], dtype=torch.int64)
     return Labelled(prepared=prepared, labels=labels)
 
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portfolio.errors import ConfigError, Conflict, NotFound
+from portfolio.errors import ConfigError, Conflict
 from portfolio.records import AdapterRecord, Answer, BaseContract, Snapshot, TaskRecord
-from portfolio.refs import check_name
+from portfolio.refs import check_name, require_free, require_known
 from portfolio.reports.report import Report, build_report
 from portfolio.store.store import Store
 from portfolio.store.verify import Fault
@@ -253,7 +253,7 @@ class Portfolio:
         Raises:
             NotFound: no such task.
         """
-        self._require_there(name)
+        require_known(name, self._names())
         self.store.check_writable()
         from portfolio.growth import remove_task
 
@@ -287,7 +287,7 @@ class Portfolio:
         if pairs is not None and len(pairs) != len(texts):
             raise ConfigError(f"expected a pair for each of {len(texts)} texts, got {len(pairs)}")
         if task is not None:
-            self._require_there(task)
+            require_known(task, self._names())
         from portfolio.answering import answer
 
         return answer(self.engine(), texts, pairs, task=task, top_k=top_k, abstain=abstain)
@@ -331,17 +331,10 @@ class Portfolio:
 
     def _require_free(self, name: str) -> None:
         check_name(name, "task name")
-        if any(task.name == name for task in self.tasks()):
-            raise Conflict(
-                f"there is a task {name!r} already; choose another name, or remove it first with: "
-                f"portfolio remove-task {name}"
-            )
+        require_free(name, self._names())
 
-    def _require_there(self, name: str) -> None:
-        known = [task.name for task in self.tasks()]
-        if name not in known:
-            there = ", ".join(known) or "none yet; add one with: portfolio add-task NAME --train FILE"
-            raise NotFound(f"there is no task {name!r}; the tasks here: {there}")
+    def _names(self) -> list[str]:
+        return [task.name for task in self.tasks()]
 
 
 def _recipe(

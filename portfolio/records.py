@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 from portfolio.refs import Ref
 
+UNKNOWN_LABEL = -1  # the number of a label that train lacks: never right
+
 _Record = TypeVar("_Record")
 
 

@@ -1,11 +1,12 @@
-"""Names, and the references made of them: `banking`, `banking@2`, `banking@champion`."""
+"""Names, the checks on them, and the references made of them: `banking`, `banking@2`, `banking@champion`."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from portfolio.errors import InvalidName
+from portfolio.errors import Conflict, InvalidName, NotFound
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -22,6 +23,22 @@ def check_name(name: str, what: str = "name") -> str:
             "beginning with a letter or a digit (such as 'support-banking')"
         )
     return name
+
+
+def require_free(name: str, taken: Collection[str]) -> None:
+    """Raise Conflict if there is a task of that name."""
+    if name in taken:
+        raise Conflict(
+            f"there is a task {name!r} already; choose another name, or remove it first with: "
+            f"portfolio remove-task {name}"
+        )
+
+
+def require_known(name: str, known: Collection[str]) -> None:
+    """Raise NotFound, naming the tasks there are, unless one has that name."""
+    if name not in known:
+        there = ", ".join(known) or "none yet; add one with: portfolio add-task NAME --train FILE"
+        raise NotFound(f"there is no task {name!r}; the tasks here: {there}")
 
 
 @dataclass(frozen=True, slots=True)

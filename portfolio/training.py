@@ -25,8 +25,8 @@ from portfolio.hosting.plan import Plan, Shared
 from portfolio.hosting.trunk import Prepared
 from portfolio.hosting.weights import AdapterWeights, Head
 from portfolio.methods.config import AdapterConfig
+from portfolio.records import UNKNOWN_LABEL
 
-NO_LABEL = -1  # a validation row whose label train lacks: never right
 RESTARTS = 3
 SOFTNESS = 0.5  # of the first head, see `fresh_adapter`
 BUCKET = 16  # batches whose rows are sorted by length together
@@ -244,7 +244,7 @@ def discriminant_head(states: Tensor, labels: Tensor, label_count: int) -> Head:
 
 def _calibrating_scale(logits: Tensor, labels: Tensor) -> float:
     """The factor in [0.01, 1] with the least cross-entropy; discriminants of few examples are too sure of themselves."""
-    known = labels != NO_LABEL
+    known = labels != UNKNOWN_LABEL
     if not known.any():
         return 1.0
     factors = torch.logspace(-2, 0, 25)
@@ -257,7 +257,7 @@ def score_of(host: Host, adapter: AdapterWeights, data: Labelled) -> tuple[float
     logits = predict_logits(host, adapter, data.prepared)
     right = (logits.argmax(1) == data.labels) & logits.isfinite().all(1)
     accuracy = right.double().mean().item()
-    return accuracy, -functional.cross_entropy(logits, data.labels, ignore_index=NO_LABEL).item()
+    return accuracy, -functional.cross_entropy(logits, data.labels, ignore_index=UNKNOWN_LABEL).item()
 
 
 def predict_logits(host: Host, adapter: AdapterWeights, prepared: Prepared, batch_size: int = 64) -> Tensor:

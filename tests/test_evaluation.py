@@ -7,7 +7,8 @@ import pytest
 from safetensors.numpy import save
 
 from portfolio.errors import DamagedBlob
-from portfolio.evaluation import UNKNOWN, Astray, EvaluationSet, KnownTask, measure
+from portfolio.evaluation import Astray, EvaluationSet, KnownTask, measure
+from portfolio.records import UNKNOWN_LABEL
 from routing.router import CentroidRouter
 from routing.statistics import Totals, summarise
 
@@ -85,7 +86,7 @@ def test_where_nobody_can_be_asked_any_more_the_score_is_none_and_never_0(router
 
 
 def test_a_label_that_train_lacks_is_always_wrong(router):
-    east = task("east", [EAST_NO, WEST_YES], [UNKNOWN, UNKNOWN], [0, 1])
+    east = task("east", [EAST_NO, WEST_YES], [UNKNOWN_LABEL, UNKNOWN_LABEL], [0, 1])
     [cell] = measure("step", [east], router, Asked(None), others=[WEST])
     assert (cell.oracle, cell.routed, cell.floor) == (0.0, 0.0, 0.0)
 
@@ -108,7 +109,7 @@ def test_what_is_abstained_on_counts_for_coverage_and_not_for_the_rest(router):
 
 
 def test_an_evaluation_set_comes_back_from_its_bytes():
-    rows = task("east", [EAST_NO, EAST_YES], [0, UNKNOWN], [1, 1], baseline=1 / 3).rows
+    rows = task("east", [EAST_NO, EAST_YES], [0, UNKNOWN_LABEL], [1, 1], baseline=1 / 3).rows
     again = EvaluationSet.from_bytes(rows.to_bytes())
     assert again.baseline == 1 / 3
     for name in ("validation_features", "test_features", "test_labels", "test_predictions"):
