@@ -11,7 +11,7 @@ import shlex
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,12 +23,15 @@ from portfolio.errors import NotFound, PortfolioError
 if TYPE_CHECKING:
     from portfolio.methods.config import AdapterConfig
     from portfolio.portfolio import Portfolio
+    from portfolio.reports.judgement import RouteReport
     from portfolio.reports.progress import BarDisplay, LineDisplay
     from portfolio.tasks.columns import Columns
     from portfolio.training import TrainingConfig
 
 DEBUG = "PORTFOLIO_DEBUG"  # environment variable: show tracebacks
 CHUNK = 1024  # texts answered at a time
+MOST_COMPARED = 50  # tasks up to which add-task says what the new one takes from the others
+TASK_COLUMN = "task"  # of a file to evaluate routes on
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -126,7 +129,15 @@ def _pairs(_: click.Context, __: click.Parameter, values: Sequence[str]) -> dict
     return dict((value.split("=", 1)[0], value.split("=", 1)[1]) for value in values)
 
 
+def _tag(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise click.BadParameter(f"expected KEY=VALUE, got {text!r}")
+    return key, value
+
+
 _numbers.__name__ = "numbers"  # how --help calls it
+_tag.__name__ = "KEY=VALUE"
 
 _column_options = _all(
     _setting("columns", "--text-column", str, "Column of the text; guessed if not given.", key="text"),
@@ -147,6 +158,38 @@ _learning_options = _all(
     _setting("training", "--batch-size", int, "Rows a step."),
     _setting("training", "--learning-rate", float, "Of the adapter, at its highest."),
 )
+_text_options = _all(
+    click.option("--pair", "pairs", multiple=True, help="The second text; one for each TEXT, for tasks on pairs."),
+    click.option("--file", help="Texts from a file, of any kind that add-task reads, or .txt with one text a line."),
+    _column_options,
+)
+_request_options = _all(
+    _setting("request", "--tenant", str, "Who asks; routes.toml decides by it."),
+    _setting(
+        "request", "--tag", _tag, "What is known of the question; likewise; repeatable.", key="tags", multiple=True
+    ),
+)
+_asking_options = _all(
+    _setting("asking", "--top-k", int, "Mix the answers of so many tasks; 1 by default."),
+    _setting("asking", "--band", float, "Mix only where the margin is below this, from 0 to 1; by default always."),
+    _request_options,
+    _setting("asking", "--session", str, "The texts are turns of a conversation of this name, in order."),
+    click.option("--always", is_flag=True, help="Answer even what no task knows."),
+    click.option("--explain", is_flag=True, help="Say all that there is to say of each route."),
+)
+_judging_options = _all(
+    click.option("--evaluate", metavar="FILE", help="Compare the routes of the texts there with their true tasks."),
+    _setting("judging", "--task-column", str, "Column of the true task; 'task' by default."),
+    _setting("judging", "--task", str, "The true task of all texts, instead of a column."),
+    _setting("judging", "--oos", str, "A file of texts that no task should take."),
+    _setting("judging", "--wrong", click.IntRange(min=0), "Print so many texts that went wrong; 10 by default."),
+)
+_wish_options = _all(
+    _setting("wishes", "--coverage", float, "Share of inputs that a task knows to keep; 0.95 at first."),
+    _setting("wishes", "--oos", str, "A file of texts that no task should take; 'none' forgets the earlier ones."),
+    _setting("wishes", "--recall", float, "Share of such texts to refuse; decides instead of the coverage."),
+    _setting("wishes", "--fallback", str, "Who answers what the router refuses: a task, base, or none."),
+)
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _dry_run_option = click.option("--dry-run", is_flag=True, help="Check everything; change nothing.")
 
@@ -158,6 +201,26 @@ def _columns(ctx: click.Context) -> Columns:
     from portfolio.tasks.columns import Columns
 
     return Columns(**_given(ctx, "columns"))
+
+
+def _tags(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
+    tags: dict[str, str] = {}
+    for key, value in pairs:
+        if key in tags:
+            raise click.UsageError(f"expected one value for tag {key!r}, got {tags[key]!r} and {value!r}")
+        tags[key] = value
+    return tags
+
+
+def _request(ctx: click.Context) -> dict[str, Any]:
+    """The tenant and tags that were given, as `predict` takes them."""
+    settings = dict(_given(ctx, "request"))
+    return {**settings, "tags": _tags(settings.get("tags", ()))}
+
+
+def _asking(ctx: click.Context) -> dict[str, Any]:
+    """What `predict` and `route` take alike, as far as it was given."""
+    return {**_given(ctx, "asking"), **_request(ctx)}
 
 
 def _method(ctx: click.Context) -> str | AdapterConfig:
@@ -233,6 +296,7 @@ def init(
     show_default=True,
     help="What to do with rows whose label train lacks; those kept count as wrong.",
 )
+@click.option("--tag", "tags", type=_tag, multiple=True, help="What routes.toml decides by; repeatable.")
 @_learning_options
 @click.option("--seed", type=int, default=0, show_default=True, help="Of held-out rows and of training.")
 @_dry_run_option
@@ -247,6 +311,7 @@ def add_task(
     test: str | None,
     where: dict[str, str],
     unknown_labels: str,
+    tags: tuple[tuple[str, str], ...],
     seed: int,
     dry_run: bool,
     as_json: bool,
@@ -259,11 +324,13 @@ def add_task(
     Example:
         portfolio -p support add-task banking --train train.jsonl --test test.jsonl
     """
+    from portfolio.refs import check_tags
     from portfolio.reports.show import show_outcomes, show_reading, show_task
 
     place: Place = ctx.obj
     portfolio, columns = place.open(), _columns(ctx)
     method, training = _method(ctx), _training(ctx)
+    check_tags(_tags(tags))
     if dry_run:
         data = portfolio.read_task(
             name, train, validation, test, columns=columns, where=where, unknown_labels=unknown_labels, seed=seed
@@ -280,12 +347,14 @@ def add_task(
             columns=columns,
             where=where,
             unknown_labels=unknown_labels,
+            tags=_tags(tags),
             seed=seed,
             progress=display.begin(name),
         )
     if as_json:
         return show_task(portfolio.snapshot(), name, as_json)
     show_outcomes([adapter], portfolio.report())
+    _tell_taken(place, portfolio, name)
     _next(place.command("predict TEXT"))
 
 
@@ -399,12 +468,9 @@ def evaluate(ctx: click.Context, as_json: bool) -> None:
 
 @commands.command()
 @click.argument("texts", nargs=-1, metavar="[TEXT]...")
-@click.option("--pair", "pairs", multiple=True, help="The second text; one for each TEXT, for tasks on pairs.")
-@click.option("--file", help="Texts from a file, of any kind that add-task reads, or .txt with one text a line.")
-@_column_options
+@_text_options
 @click.option("--task", help="Answer for this task, without the router.")
-@click.option("--top-k", type=int, default=1, show_default=True, help="Mix the answers of so many tasks.")
-@click.option("--always", is_flag=True, help="Answer even what no task knows.")
+@_asking_options
 @_json_option
 @click.option("--output", metavar="FILE", help="Write the JSON lines to a file, whole or not at all.")
 @_threads_option
@@ -415,15 +481,15 @@ def predict(
     pairs: tuple[str, ...],
     file: str | None,
     task: str | None,
-    top_k: int,
     always: bool,
+    explain: bool,
     as_json: bool,
     output: str | None,
 ) -> None:
     """Answer texts, each by the task that knows it.
 
-    Texts are arguments, a file, or lines of standard input. Arguments are answered with an explanation, others with
-    a line each; --json prints one JSON object a line.
+    Texts are arguments, a file, or lines of standard input. Arguments are answered with a short explanation, others
+    with a line each; --explain says more of each; --json prints all of it, one object a line.
 
     \b
     Examples:
@@ -432,22 +498,150 @@ def predict(
     """
     from portfolio.reports.answers import write_answers
     from portfolio.reports.output import opened_output
-    from portfolio.reports.show import show_answers
-    from portfolio.tasks.typed import in_chunks
+    from portfolio.reports.show import show_answers, show_explained_answers
 
-    if file is not None and (texts or pairs):
-        raise click.UsageError("expected TEXT or --file, got both")
-    portfolio, rows = ctx.obj.open(), _rows(texts, pairs, file, _columns(ctx))
-    _use_threads(ctx)
+    asking = _asking(ctx)
+    portfolio, chunks = ctx.obj.open(), _chunks(ctx, texts, pairs, file)
     with opened_output(output) as stream:
-        for chunk in in_chunks(rows, CHUNK):
-            said = [text for text, _ in chunk]
-            seconds = [pair for _, pair in chunk if pair is not None] or None
-            answers = portfolio.predict(said, task, top_k, pairs=seconds, abstain=not always)
+        for said, seconds in chunks:
+            answers = portfolio.predict(said, task, pairs=seconds, abstain=not always, **asking)
             if as_json or output is not None:
                 write_answers(answers, stream)
+            elif explain:
+                show_explained_answers(answers)
             else:
                 show_answers(answers, explain=bool(texts))
+
+
+@commands.command()
+@click.argument("texts", nargs=-1, metavar="[TEXT]...")
+@_text_options
+@_asking_options
+@_judging_options
+@_threads_option
+@_json_option
+@click.pass_context
+def route(
+    ctx: click.Context,
+    texts: tuple[str, ...],
+    pairs: tuple[str, ...],
+    file: str | None,
+    always: bool,
+    explain: bool,
+    evaluate: str | None,
+    as_json: bool,
+) -> None:
+    """Say which task each text would go to, and why; no adapter is run.
+
+    A line holds P(task) in %, the margin over the runner-up in points, task and text; --json prints one object a line.
+    --evaluate FILE compares instead with true tasks, among all tasks, without rules and sessions.
+
+    \b
+    Examples:
+        portfolio -p support route "my card was stolen" --explain
+        portfolio -p support route --evaluate test.jsonl --task banking --oos questions.txt
+    """
+    from portfolio.reports.show import show_route_report, show_routes
+
+    asking = _asking(ctx)
+    if evaluate is not None:
+        _refuse_beside_evaluate(ctx, TEXT=texts, pair=pairs, file=file, always=always, explain=explain)
+        return show_route_report(_judged(ctx, evaluate), _given(ctx, "judging").get("wrong", 10), as_json)
+    if _given(ctx, "judging"):
+        raise click.UsageError(f"expected --evaluate FILE, got {_flags(_given(ctx, 'judging'))} without it")
+    portfolio, chunks = ctx.obj.open(), _chunks(ctx, texts, pairs, file)
+    for said, seconds in chunks:
+        routes = portfolio.route(said, pairs=seconds, abstain=not always, **asking)
+        show_routes(said, routes, explain, as_json)
+
+
+@commands.command()
+@click.option("--without", metavar="NAME", help="Also say what this task took from the others when it came.")
+@_threads_option
+@_json_option
+@click.pass_context
+def overlap(ctx: click.Context, without: str | None, as_json: bool) -> None:
+    """Say which tasks are near-duplicates, or take each other's inputs.
+
+    Judged by what is kept of the validation rows of each task, and by the distances between its classes and others.
+
+    \b
+    Example:
+        portfolio -p support overlap --without banking
+    """
+    from portfolio.reports.show import show_overlap
+
+    portfolio = ctx.obj.open()
+    _use_threads(ctx)
+    show_overlap(portfolio.overlap(without), as_json)
+
+
+@commands.command()
+@_wish_options
+@click.option("--shared-labels/--own-labels", default=None, help="Whether equal labels of tasks mean the same.")
+@_dry_run_option
+@_threads_option
+@click.pass_context
+def calibrate(ctx: click.Context, shared_labels: bool | None, dry_run: bool) -> None:
+    """Choose anew when the router abstains and how sure it calls itself.
+
+    What is not given stays as it was wanted before. The tasks are measured again under the new settings.
+
+    \b
+    Example:
+        portfolio -p support calibrate --coverage 0.9 --oos questions.txt
+    """
+    from portfolio.reports.show import show_calibration
+
+    portfolio = ctx.obj.open()
+    _use_threads(ctx)
+    made = portfolio.calibrate(**_given(ctx, "wishes"), shared_labels=shared_labels, dry_run=dry_run)
+    show_calibration(made.state, made.quality.coverage, made.quality.recall)
+    if dry_run:
+        click.echo("This would hold from now on; nothing was changed.", err=True)
+
+
+@commands.command()
+@click.argument("name")
+@click.argument("tags", nargs=-1, type=_tag, metavar="[KEY=VALUE]...")
+@click.option("--remove", multiple=True, metavar="KEY", help="Take this tag away; repeatable.")
+@_dry_run_option
+@click.pass_obj
+def tag(place: Place, name: str, tags: tuple[tuple[str, str], ...], remove: tuple[str, ...], dry_run: bool) -> None:
+    """Set tags of a task, which routes.toml decides by, and print all that it has then.
+
+    \b
+    Example:
+        portfolio -p support tag banking tenant=acme risk=high
+    """
+    from portfolio.reports.show import show_tags
+
+    if not (tags or remove):
+        raise click.UsageError("expected KEY=VALUE or --remove KEY, got neither")
+    changes: dict[str, str | None] = {**_tags(tags)}
+    both = [key for key in remove if key in changes]
+    if both:
+        raise click.UsageError(f"expected a value for tag {both[0]!r} or its removal, got both")
+    changes.update(dict.fromkeys(remove))
+    show_tags(name, place.open().tag(name, changes, dry_run=dry_run))
+    if dry_run:
+        click.echo("These would be its tags; nothing was changed.", err=True)
+
+
+@commands.command()
+@_request_options
+@_json_option
+@click.pass_context
+def rules(ctx: click.Context, as_json: bool) -> None:
+    """Check routes.toml, and list the tasks that a request may reach.
+
+    \b
+    Example:
+        portfolio -p support rules --tenant acme --tag risk=high
+    """
+    from portfolio.reports.show import show_permit
+
+    show_permit(ctx.obj.open().permit(**_request(ctx)), as_json)
 
 
 @commands.command("remove-task")
@@ -550,6 +744,69 @@ def _use_threads(ctx: click.Context) -> None:
         import torch
 
         torch.set_num_threads(threads)
+
+
+def _tell_taken(place: Place, portfolio: Portfolio, name: str) -> None:
+    """What a new task takes from the others, if it takes anything."""
+    if not 1 < len(portfolio.tasks()) <= MOST_COMPARED:
+        return
+    from portfolio.reports.judgement_terminal import taken_in_words
+
+    report = portfolio.overlap(without=name)
+    if report.stolen:
+        click.echo(taken_in_words(report), err=True)
+        click.echo(f"Look closer with: {place.command(f'overlap --without {name}')}", err=True)
+
+
+def _flags(settings: Iterable[str]) -> str:
+    """`--task-column, --oos`"""
+    names = {"tags": "--tag", "pairs": "--pair", "TEXT": "TEXT"}
+    return ", ".join(names.get(key, f"--{key.replace('_', '-')}") for key in settings)
+
+
+def _refuse_beside_evaluate(ctx: click.Context, **others: object) -> None:
+    given = [*(key for key, value in others.items() if value), *_given(ctx, "asking"), *_given(ctx, "request")]
+    if given:
+        raise click.UsageError(f"expected --evaluate without {_flags(given)}, got both")
+
+
+def _judged(ctx: click.Context, file: str) -> RouteReport:
+    """How the texts of a file find their tasks."""
+    from portfolio.tasks.files import read_all_texts, read_routed
+
+    place: Place = ctx.obj
+    settings, columns, portfolio = _given(ctx, "judging"), _columns(ctx), place.open()
+    if "task" in settings and "task_column" in settings:
+        raise click.UsageError("expected --task or --task-column, got both")
+    if "task" in settings:
+        inside = read_all_texts(file, columns, label=settings["task"])
+    else:
+        inside = read_routed(file, settings.get("task_column", TASK_COLUMN), columns)
+    outside = read_all_texts(settings["oos"], columns, label="") if "oos" in settings else None
+    _use_threads(ctx)
+    return portfolio.judge_routes(
+        inside.texts,
+        inside.labels,
+        pairs=inside.pairs,
+        out_of_scope=() if outside is None else outside.texts,
+        out_of_scope_pairs=None if outside is None else outside.pairs,
+    )
+
+
+def _chunks(
+    ctx: click.Context, texts: Sequence[str], pairs: Sequence[str], file: str | None
+) -> Iterator[tuple[list[str], list[str] | None]]:
+    """Texts with their pairs or None, so many at a time."""
+    from portfolio.tasks.typed import in_chunks
+
+    if file is not None and (texts or pairs):
+        raise click.UsageError("expected TEXT or --file, got both")
+    rows = _rows(texts, pairs, file, _columns(ctx))
+    _use_threads(ctx)
+    return (
+        ([text for text, _ in chunk], [pair for _, pair in chunk if pair is not None] or None)
+        for chunk in in_chunks(rows, CHUNK)
+    )
 
 
 def _rows(

@@ -12,17 +12,22 @@ import argparse
 import json
 import os
 import platform
+import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # before this file's directory, whose routing.py hides the package
 
 import numpy as np
 import torch
 import transformers
-from sklearn.metrics import roc_auc_score
 
 from portfolio import Portfolio, TrainingConfig
 from portfolio.reports.report import Report
 from portfolio.tasks.files import read_texts
+from portfolio.tasks.recipe import read_test_again
 
 
 def main() -> None:
@@ -52,34 +57,37 @@ def main() -> None:
         "seconds_to_evaluate": round(evaluated_s, 1),
         "same_when_run_again": before == after,
         "report": report.to_dict(),
-        "out_of_scope": _out_of_scope(portfolio, arguments.oos) if arguments.oos else None,
+        "routing": _routing(portfolio, arguments.oos),
     }
     if arguments.output:
         Path(arguments.output).write_text(json.dumps(figures, indent=1) + "\n")
     print(_table(portfolio, report, figures))
 
 
-def _out_of_scope(portfolio: Portfolio, file: str) -> dict[str, float]:
-    """How well the router's in-scope score tells texts that no task knows, and what abstaining does with them."""
-    engine = portfolio.engine()
-    assert engine.router is not None
-    from portfolio.growth import known_tasks
-    from portfolio.hosting.trunk import prepare
-
-    texts = [text for text, _ in read_texts(file)]
-    outside = engine.router.in_scope_scores(prepare(engine.host, engine.encode(texts, None)).features.numpy())
-    rows = [task.rows.test_features for task in known_tasks(engine, portfolio.snapshot())]
-    inside = engine.router.in_scope_scores(np.concatenate(rows))
-    truth = np.concatenate([np.ones(len(inside)), np.zeros(len(outside))])
-    answers = portfolio.predict(texts)
+def _routing(portfolio: Portfolio, out_of_scope: str | None) -> dict[str, object]:
+    """How the test texts find their tasks, and what becomes of texts that no task knows."""
+    texts, tasks = [], []
+    for task in portfolio.tasks():
+        split = read_test_again(task)
+        assert split is not None, f"the test rows of {task.name} are gone"
+        texts += split.texts
+        tasks += [task.name] * len(split.texts)
+    foreign = [] if out_of_scope is None else [text for text, _ in read_texts(out_of_scope)]
+    judged = portfolio.judge_routes(texts, tasks, out_of_scope=foreign)
+    state = portfolio.snapshot().router
+    assert state is not None
     return {
-        "texts": len(texts),
-        "auroc": float(roc_auc_score(truth, np.concatenate([inside, outside]))),
-        "recall": float(np.mean([answer.abstained for answer in answers])),
+        "accuracy": judged.accuracy,
+        "ece": judged.ece,
+        "ece_validation": [state.ece_before, state.ece],
+        "asked": judged.asked,
+        "base_passes": judged.base_passes,
+        "coverage": judged.coverage,
+        "out_of_scope": None if judged.out_of_scope is None else asdict(judged.out_of_scope),
     }
 
 
-def _table(portfolio: Portfolio, report: Report, figures: dict[str, object]) -> str:
+def _table(portfolio: Portfolio, report: Report, figures: dict[str, Any]) -> str:
     known = report.to_dict()
     seconds = [cost["seconds"] for cost in known["costs"]]
     lines = [
@@ -95,8 +103,14 @@ def _table(portfolio: Portfolio, report: Report, figures: dict[str, object]) -> 
         f"| seconds of training per task (median) | {np.median(seconds):.0f} |",
         f"| the same when run again | {figures['same_when_run_again']} |",
     ]
-    outside = figures["out_of_scope"]
-    if isinstance(outside, dict):
+    routing = figures["routing"]
+    lines += [
+        f"| right label by the wrong adapter | {100 * known['astray_right']:.2f} |",
+        f"| base asked, base passes a text for routing | {100 * routing['asked']:.1f} %, {routing['base_passes']:.2f} |",
+        f"| expected calibration error | {100 * routing['ece']:.2f} % |",
+    ]
+    outside = routing["out_of_scope"]
+    if outside is not None:
         lines.append(f"| out of scope: AUROC, abstained | {outside['auroc']:.3f}, {100 * outside['recall']:.1f} % |")
     return "\n".join(lines)
 

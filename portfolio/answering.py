@@ -2,129 +2,171 @@
 
     P(label | x) = Σ_task P(task | x) · P(label | task, x)
 
-over the router's best `top_k` tasks; with the task given, P(task | x) is 1. One mixed batch serves rows of different
-adapters: the bare base runs once for the router, then the blocks above the trunk run once more under the plan, starting from
-the trunk's states of the first pass.
+over the tasks of the route; with the task given, P(task | x) is 1. Where labels are shared, equal labels of different tasks
+add up; otherwise each task's labels are its own. One mixed batch serves rows of different adapters, and starts from what the
+router's look already made of the trunk.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from portfolio.engine import Engine, champion_of
+from portfolio.choosing import Chooser, Wanted
+from portfolio.engine import Engine, Moment
 from portfolio.errors import NotFound
 from portfolio.hosting.encode import Batch, Encoded, batches_of_like_length, pad
 from portfolio.hosting.plan import Trunk
 from portfolio.hosting.trunk import BATCH_ROWS, BATCH_TOKENS
-from portfolio.records import AdapterRecord, Answer, Route, Snapshot
-from routing.router import CentroidRouter, Decision
+from portfolio.records import BARE_BASE, AdapterRecord, Answer, Route, Snapshot
+from routing.rules import Rules
+from routing.sessions import Sessions
 
-GIVEN = "the task was given"
+_Made = TypeVar("_Made")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Roster:
     """Who answers for each task, and with which labels."""
 
     champions: Mapping[str, AdapterRecord]
     labels: Mapping[str, tuple[str, ...]]
+    are_shared: bool  # equal labels of different tasks mean the same
+    fallback: str | None
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> _Roster:
         newest_last = sorted(snapshot.adapters, key=lambda adapter: adapter.version)
-        return cls({one.task: one for one in newest_last}, {task.name: task.labels for task in snapshot.tasks})
+        wishes = None if snapshot.router is None else snapshot.router.wishes
+        return cls(
+            champions={one.task: one for one in newest_last},
+            labels={task.name: task.labels for task in snapshot.tasks},
+            are_shared=wishes is not None and wishes.shared_labels,
+            fallback=None if wishes is None else wishes.fallback,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """One row of the second pass: which row of the batch, under which adapter, with which weight."""
+    """One row of the adapters' pass: which row of the batch, under which adapter, with which weight."""
 
     row: int
     adapter: AdapterRecord
     weight: float  # P(task | x)
 
 
+@dataclass(frozen=True, slots=True)
+class _Opinion:
+    """What one task says to one row."""
+
+    asked: _Asked
+    probabilities: Tensor  # (labels,), P(label | task, x)
+
+
 def answer(
     engine: Engine,
     texts: Sequence[str],
-    pairs: Sequence[str] | None = None,
+    pairs: Sequence[str] | None,
     *,
-    task: str | None = None,
-    top_k: int = 1,
-    abstain: bool = True,
+    rules: Rules,
+    sessions: Sessions,
+    wanted: Wanted,
 ) -> list[Answer]:
     """One answer a text, in order.
 
-    Args:
-        task: answer for this task, without the router.
-        top_k: mix the answers of so many tasks.
-        abstain: leave what no task knows to nobody; otherwise every text gets an answer.
-
     Raises:
-        NotFound: no such task, or no task at all.
+        NotFound: no task at all.
+        ConfigError: rules or tags that cannot be.
     """
     now = engine.refresh()
-    snapshot, router = now.snapshot, now.router
-    if router is None:
-        raise NotFound("this portfolio has no task yet; add one with: portfolio add-task NAME --train FILE")
-    given = None if task is None else champion_of(snapshot, task)
-    roster = _Roster.of(snapshot)
-    encoded = engine.encode(texts, pairs)
-    answers: list[Answer | None] = [None] * len(texts)
-    with torch.inference_mode():
-        for rows in batches_of_like_length([len(row.ids) for row in encoded], BATCH_ROWS, BATCH_TOKENS):
-            some, said = [encoded[row] for row in rows], [texts[row] for row in rows]
-            if given is not None:
-                made = _answer_given(engine, some, said, roster, given)
-            else:
-                made = _answer_routed(engine, router, some, said, roster, top_k, abstain)
-            for row, one in zip(rows, made, strict=True):
-                answers[row] = one
-    return [one for one in answers if one is not None]
+    chooser, roster = _chooser(engine, now, rules, sessions, wanted), _Roster.of(now.snapshot)
+
+    def answers(batch: Batch, said: Sequence[str]) -> list[Answer]:
+        chosen = chooser.choose(batch)
+        return _answers(engine, batch, chosen.trunk, said, chosen.routes, roster)
+
+    return _in_batches(engine, texts, pairs, wanted, answers)
 
 
-def _answer_given(
-    engine: Engine, encoded: Sequence[Encoded], texts: Sequence[str], roster: _Roster, adapter: AdapterRecord
-) -> list[Answer]:
-    batch = pad(encoded, engine.host.base.pad_id)
-    asked = [_Asked(row, adapter, 1.0) for row in range(len(texts))]
-    route = Route(tasks=(adapter.task,), scores=(1.0,), margin=1.0, reason=GIVEN)
-    probabilities = _ask(engine, batch, None, asked)
-    return [
-        _answer_of(text, route, [(one, probabilities[one.row])], roster) for text, one in zip(texts, asked, strict=True)
-    ]
-
-
-def _answer_routed(
+def route(
     engine: Engine,
-    router: CentroidRouter,
-    encoded: Sequence[Encoded],
     texts: Sequence[str],
-    roster: _Roster,
-    top_k: int,
-    abstain: bool,
+    pairs: Sequence[str] | None,
+    *,
+    rules: Rules,
+    sessions: Sessions,
+    wanted: Wanted,
+) -> list[Route]:
+    """Where each text would go, in order; no adapter is run. Raises as `answer` does."""
+    chooser = _chooser(engine, engine.refresh(), rules, sessions, wanted)
+    return _in_batches(engine, texts, pairs, wanted, lambda batch, said: list(chooser.choose(batch).routes))
+
+
+def _chooser(engine: Engine, now: Moment, rules: Rules, sessions: Sessions, wanted: Wanted) -> Chooser:
+    if now.router is None:
+        raise NotFound("this portfolio has no task yet; add one with: portfolio add-task NAME --train FILE")
+    return Chooser(engine, now, now.router, rules, sessions, wanted)
+
+
+def _in_batches(
+    engine: Engine,
+    texts: Sequence[str],
+    pairs: Sequence[str] | None,
+    wanted: Wanted,
+    work: Callable[[Batch, Sequence[str]], Sequence[_Made]],
+) -> list[_Made]:
+    """What `work` makes of every text, in order."""
+    encoded = engine.encode(texts, pairs)
+    made: dict[int, _Made] = {}
+    with torch.inference_mode():
+        for rows in _batches(encoded, in_order=wanted.session is not None):
+            batch = pad([encoded[row] for row in rows], engine.host.base.pad_id)
+            made.update(zip(rows, work(batch, [texts[row] for row in rows]), strict=True))
+    return [made[row] for row in range(len(texts))]
+
+
+def _batches(encoded: Sequence[Encoded], in_order: bool) -> Iterator[list[int]]:
+    """Row numbers; the turns of a session stay in order, others are put together by length."""
+    if in_order:
+        for start in range(0, len(encoded), BATCH_ROWS):
+            yield list(range(start, min(start + BATCH_ROWS, len(encoded))))
+    else:
+        yield from batches_of_like_length([len(row.ids) for row in encoded], BATCH_ROWS, BATCH_TOKENS)
+
+
+def _answers(
+    engine: Engine, batch: Batch, trunk: Trunk | None, texts: Sequence[str], routes: Sequence[Route], roster: _Roster
 ) -> list[Answer]:
-    batch = pad(encoded, engine.host.base.pad_id)
-    bare = engine.host.run(batch)
-    decisions = router.route(bare.features.numpy(), top_k=top_k)
+    """Run the adapters that the routes name, all in one pass, and put together what they say."""
     asked = [
         _Asked(row, roster.champions[task], score)
-        for row, decision in enumerate(decisions)
-        if not (abstain and decision.abstain)
-        for task, score in zip(decision.tasks, decision.scores, strict=True)
+        for row, route in enumerate(routes)
+        if not route.abstained and not _is_bare(route, roster)
+        for task, score in zip(route.tasks, route.scores, strict=True)
     ]
-    probabilities = _ask(engine, batch, bare.trunk, asked)
-    by_row: list[list[tuple[_Asked, Tensor]]] = [[] for _ in texts]
+    probabilities = _ask(engine, batch, trunk, asked)
+    opinions: list[list[_Opinion]] = [[] for _ in routes]
     for index, one in enumerate(asked):
-        by_row[one.row].append((one, probabilities[index]))
+        opinions[one.row].append(_Opinion(one, probabilities[index]))
+    upper = len(engine.host.blocks) - engine.host.trunk
+    lower = engine.host.trunk if trunk is None else 0  # not run for the router's sake
     return [
-        _answer_of(text, _route_of(decision), opinions, roster)
-        for text, decision, opinions in zip(texts, decisions, by_row, strict=True)
+        _answer_of(text, _spent(route, upper * len(said) + (lower if said else 0)), said, roster)
+        for text, route, said in zip(texts, routes, opinions, strict=True)
     ]
+
+
+def _is_bare(route: Route, roster: _Roster) -> bool:
+    """Whether the bare base answers, as the fallback."""
+    return route.decided_by == "fallback" and roster.fallback == BARE_BASE
+
+
+def _spent(route: Route, blocks: int) -> Route:
+    return replace(route, block_evaluations=route.block_evaluations + blocks)
 
 
 def _ask(engine: Engine, batch: Batch, trunk: Trunk | None, asked: Sequence[_Asked]) -> Tensor:
@@ -138,30 +180,39 @@ def _ask(engine: Engine, batch: Batch, trunk: Trunk | None, asked: Sequence[_Ask
     return torch.softmax(service.heads.logits(passed.features), dim=1)
 
 
-def _answer_of(text: str, route: Route, opinions: Sequence[tuple[_Asked, Tensor]], roster: _Roster) -> Answer:
+def _answer_of(text: str, route: Route, opinions: Sequence[_Opinion], roster: _Roster) -> Answer:
     """Add the tasks' opinions up, label by label; the task that says most for the winning label is the one named."""
-    if not opinions:
+    if route.abstained:
         return Answer(text=text, label=None, probability=None, task=None, adapter=None, abstained=True, route=route)
-    total: dict[str, float] = {}
-    best: dict[str, tuple[float, AdapterRecord]] = {}
-    for one, probabilities in opinions:
-        for label, probability in zip(roster.labels[one.adapter.task], probabilities.tolist(), strict=False):
-            share = one.weight * probability
-            total[label] = total.get(label, 0.0) + share
-            if label not in best or share > best[label][0]:
-                best[label] = (share, one.adapter)
-    winner = max(total, key=lambda label: total[label])
+    if not opinions:
+        nearest = route.nearest[0]
+        return Answer(
+            text=text,
+            label=nearest.label,
+            probability=None,
+            task=nearest.task,
+            adapter=None,
+            abstained=False,
+            route=route,
+        )
+    total: dict[tuple[str, str], float] = {}
+    best: dict[tuple[str, str], tuple[float, AdapterRecord]] = {}
+    for opinion in opinions:
+        task = opinion.asked.adapter.task
+        for label, probability in zip(roster.labels[task], opinion.probabilities.tolist(), strict=False):
+            meaning = ("" if roster.are_shared else task, label)
+            share = opinion.asked.weight * probability
+            total[meaning] = total.get(meaning, 0.0) + share
+            if meaning not in best or share > best[meaning][0]:
+                best[meaning] = (share, opinion.asked.adapter)
+    winner = max(total, key=lambda meaning: total[meaning])
     adapter = best[winner][1]
     return Answer(
         text=text,
-        label=winner,
+        label=winner[1],
         probability=total[winner],
         task=adapter.task,
         adapter=str(adapter.ref),
         abstained=False,
         route=route,
     )
-
-
-def _route_of(decision: Decision) -> Route:
-    return Route(tasks=decision.tasks, scores=decision.scores, margin=decision.margin, reason=decision.reason)

@@ -10,6 +10,10 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
 from portfolio.errors import DamagedBlob
 from portfolio.hosting.bank import Bank
 from portfolio.hosting.base import Base, check_same, load_base
@@ -21,8 +25,12 @@ from portfolio.hosting.weights import AdapterWeights, from_bytes
 from portfolio.records import AdapterRecord, RouterState, Snapshot, TaskRecord
 from portfolio.refs import require_known
 from portfolio.store.store import Store
-from routing.router import CentroidRouter
+from routing.cascade import Cascade, FirstLook
+from routing.projection import Projection
+from routing.router import Calibration, CentroidRouter
 from routing.statistics import Centroids, centroids_from_bytes, totals_from_bytes
+
+Float32 = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +38,7 @@ class Moment:
     """What the store held at one moment, and the router of exactly those tasks."""
 
     snapshot: Snapshot
-    router: CentroidRouter | None  # None while there is no task
+    router: Cascade | None  # None while there is no task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,19 +65,37 @@ class Engine:
         self.store = store
         self.host = Host(base, trunk=contract.trunk, pooling=contract.pooling, feature_blocks=contract.feature_blocks)
         self.bank = Bank()
-        self._moment = _read(store)
+        self._moment = self._read()
         self._lock = threading.Lock()
 
     @property
-    def router(self) -> CentroidRouter | None:
-        """As of the last refresh. Who needs the tasks too takes both from one `refresh`."""
-        return self._moment.router
+    def first_width(self) -> int:
+        """How many of the router's features the trunk alone makes; they come first."""
+        return len([number for number in self.host.feature_blocks if number <= self.host.trunk]) * self.block_width
+
+    @property
+    def block_width(self) -> int:
+        """How many of the router's features come from one block."""
+        return self.store.contract.router_width or int(self.host.base.model.config.hidden_size)
+
+    @property
+    def router_width(self) -> int:
+        return len(self.host.feature_blocks) * self.block_width
+
+    def view(self, features: Tensor) -> Float32:
+        """What the router sees of a host's features: all of them, or a fixed projection of each block's."""
+        hidden, width = int(self.host.base.model.config.hidden_size), self.block_width
+        rows = features.numpy()
+        if width == hidden:
+            return rows
+        by_block = rows.reshape(-1, hidden)
+        return Projection(width_in=hidden, width_out=width).apply(by_block).reshape(len(rows), -1)
 
     def refresh(self) -> Moment:
         """Catch up with the store, if anything in it moved."""
         with self._lock:
             if self.store.generation() != self._moment.snapshot.generation:
-                self._moment = _read(self.store)
+                self._moment = self._read()
                 for digest in set(self.bank.refs) - {one.digest for one in self._moment.snapshot.adapters}:
                     self.bank.remove(digest)
             return self._moment
@@ -86,14 +112,15 @@ class Engine:
                     self.bank.add(record.digest, load_adapter(self.store, record))
             return Service(plan=self.bank.plan([((one, 1.0),) for one in digests]), heads=self.bank.heads(digests))
 
+    def _read(self) -> Moment:
+        snapshot = self.store.snapshot()
+        return Moment(
+            snapshot=snapshot, router=build_router(self.store, snapshot.tasks, snapshot.router, self.first_width)
+        )
+
     def encode(self, texts: Sequence[str], pairs: Sequence[str] | None) -> list[Encoded]:
         """Token ids, cut to the contract's longest input."""
         return encode(self.host.base.tokenizer, texts, pairs, self.store.contract.max_tokens)
-
-
-def _read(store: Store) -> Moment:
-    snapshot = store.snapshot()
-    return Moment(snapshot=snapshot, router=build_router(store, snapshot.tasks, snapshot.router))
 
 
 def champion_of(snapshot: Snapshot, task: str) -> AdapterRecord:
@@ -116,7 +143,9 @@ def load_adapter(store: Store, record: AdapterRecord) -> AdapterWeights:
     return from_bytes(store.get(record.digest))
 
 
-def build_router(store: Store, tasks: Sequence[TaskRecord], state: RouterState | None) -> CentroidRouter | None:
+def build_router(
+    store: Store, tasks: Sequence[TaskRecord], state: RouterState | None, first_width: int
+) -> Cascade | None:
     """The router of these tasks from their stored sums; None where there is no task."""
     if state is None:
         return None
@@ -127,14 +156,18 @@ def build_router(store: Store, tasks: Sequence[TaskRecord], state: RouterState |
         raise DamagedBlob(
             f"the router's statistics cannot be read: {error}; look closer with: portfolio verify"
         ) from error
-    return CentroidRouter(
-        totals,
-        centroids,
+    settings = Calibration(
         threshold=state.threshold,
         temperature=state.temperature,
         shrinkage=state.shrinkage,
-        class_names={task.name: task.labels for task in tasks},
+        own_share=state.own_share,
     )
+    names = {task.name: task.labels for task in tasks}
+    look = state.first_look
+    first = (
+        None if look is None else FirstLook(margin=look.margin, in_scope=look.in_scope, temperature=look.temperature)
+    )
+    return Cascade(CentroidRouter(totals, centroids, settings=settings, class_names=names), first_width, first)
 
 
 def load_centroids(store: Store, task: TaskRecord) -> Centroids:

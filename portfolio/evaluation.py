@@ -17,8 +17,8 @@ from safetensors.numpy import load, save
 
 from portfolio.errors import DamagedBlob
 from portfolio.records import UNKNOWN_LABEL, Cell
-from routing.calibration import calibrate
-from routing.router import Calibration, CentroidRouter, Choices
+from routing.cascade import Cascade
+from routing.decision import Choices
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
@@ -87,18 +87,10 @@ class Astray:
 AskAstray = Callable[[KnownTask, Sequence[Astray]], list[bool] | None]
 
 
-def calibrated(router: CentroidRouter, tasks: Sequence[KnownTask], coverage: float) -> Calibration:
-    """The settings of a router, chosen on the validation rows of exactly its tasks, in its order.
-
-    The threshold keeps `coverage` of those rows; temperature and shrinkage make P(task | x) as likely as it can be.
-    """
-    return calibrate(router, [task.rows.validation_features for task in tasks], coverage)
-
-
 def measure(
     step: str,
     tasks: Sequence[KnownTask],
-    router: CentroidRouter,
+    router: Cascade,
     ask: AskAstray,
     others: Sequence[KnownTask] = (),
 ) -> list[Cell]:
@@ -113,15 +105,13 @@ def measure(
     return [_cell(step, task, labels, router, ask) for task in tasks]
 
 
-def _cell(
-    step: str, task: KnownTask, labels: Mapping[str, Sequence[str]], router: CentroidRouter, ask: AskAstray
-) -> Cell:
+def _cell(step: str, task: KnownTask, labels: Mapping[str, Sequence[str]], router: Cascade, ask: AskAstray) -> Cell:
     rows = task.rows
     count = len(rows.test_labels)
     if count == 0:
         return Cell(step=step, task=task.name, rows=0)
     own = rows.test_predictions == rows.test_labels
-    choices = router.choose(rows.test_features)
+    choices = router.choose(rows.test_features).choices
     kept = ~choices.abstain
     chosen_names = [router.tasks[number] for number in choices.tasks]
     home = np.array([name == task.name for name in chosen_names])
@@ -145,8 +135,9 @@ def _cell(
         routing=float(home.mean()),
         coverage=float(kept.mean()),
         selective=float(right[kept].mean()) if right is not None and kept.any() else None,
-        floor=_floor(task, labels, router.tasks, choices),
+        floor=_floor(task, labels, router.tasks, router.whole.choose(rows.test_features)),
         baseline=rows.baseline,
+        astray_right=None if right is None else float((right & ~home).mean()),
     )
 
 

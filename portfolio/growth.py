@@ -6,40 +6,35 @@ against one generation of the store and committed only if that generation still 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from portfolio.asking import Newcomer, ReadAgain, asker
+from portfolio.calibrating import calibrated_router, known_tasks, totals_of, wishes_of
 from portfolio.engine import Engine, Moment, champion_of, load_adapter, load_centroids
-from portfolio.errors import DataError
-from portfolio.evaluation import AskAstray, Astray, EvaluationSet, KnownTask, calibrated, measure
-from portfolio.hosting.trunk import prepare, unprepared
+from portfolio.errors import Conflict, DataError
+from portfolio.evaluation import EvaluationSet, KnownTask, measure
+from portfolio.hosting.trunk import prepare
 from portfolio.hosting.weights import to_bytes
 from portfolio.methods.config import AdapterConfig
 from portfolio.methods.table import config_to_json
-from portfolio.records import UNKNOWN_LABEL, AdapterRecord, Cell, RouterState, Snapshot, TaskRecord, to_json
+from portfolio.records import BARE_BASE, UNKNOWN_LABEL, AdapterRecord, Cell, Snapshot, TaskRecord, to_json
 from portfolio.refs import require_free, require_known
 from portfolio.store.store import GenerationMoved
 from portfolio.tasks.splits import Split
 from portfolio.tasks.task import TaskData
 from portfolio.training import Labelled, Progress, Trained, TrainingConfig, predict_logits, train_adapter
-from routing.router import CentroidRouter
 from routing.statistics import (
     Centroids,
     Float64,
-    Totals,
     centroids_to_bytes,
     scatter_from_bytes,
     scatter_to_bytes,
     summarise,
-    totals_from_bytes,
-    totals_to_bytes,
 )
-
-DEFAULT_COVERAGE = 0.95
-ReadAgain = Callable[[TaskRecord], Split | None]  # a task's test split from its source; None if it is gone or changed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -56,6 +51,10 @@ class _Learned:
     def known(self) -> KnownTask:
         return KnownTask(name=self.data.name, labels=self.data.labels, rows=self.rows)
 
+    @property
+    def newcomer(self) -> Newcomer:
+        return Newcomer(name=self.data.name, test=self.data.test, labels=self.data.labels, adapter=self.trained.adapter)
+
 
 def add_task(
     engine: Engine,
@@ -66,6 +65,7 @@ def add_task(
     reading: str,
     read_again: ReadAgain,
     progress: Progress,
+    tags: Mapping[str, str] | None = None,
 ) -> AdapterRecord:
     """Train the task's adapter and commit it with its statistics and a row of both results matrices.
 
@@ -109,6 +109,7 @@ def add_task(
         scatter=store.put(scatter_to_bytes(learned.scatter)),
         evaluation=store.put(learned.rows.to_bytes()),
         notes=data.notes,
+        tags=tuple(sorted((tags or {}).items())),
     )
     while True:
         try:
@@ -129,11 +130,13 @@ def _join(engine: Engine, learned: _Learned, task: TaskRecord, adapter: AdapterR
     snapshot = now.snapshot
     require_free(name, _names_of(snapshot))
     foretold = _foretold(engine, now, learned)
-    totals = _totals(engine, snapshot).add(learned.centroids, learned.scatter)
+    totals = totals_of(engine, snapshot).add(learned.centroids, learned.scatter)
     known = [*known_tasks(engine, snapshot), learned.known]
     centroids = {record.name: load_centroids(store, record) for record in snapshot.tasks}
-    router, state = _router(engine, totals, {**centroids, name: learned.centroids}, known, snapshot)
-    cells = [*foretold, *measure(name, known, router, _asker(engine, snapshot, learned, read_again))]
+    router, state, _ = calibrated_router(
+        engine, totals, {**centroids, name: learned.centroids}, known, wishes_of(snapshot)
+    )
+    cells = [*foretold, *measure(name, known, router, asker(engine, snapshot, read_again, learned.newcomer))]
     store.commit_task(expected_generation=snapshot.generation, task=task, adapter=adapter, router=state, cells=cells)
 
 
@@ -142,6 +145,7 @@ def remove_task(engine: Engine, name: str, *, read_again: ReadAgain) -> None:
 
     Raises:
         NotFound: no such task, also if another process took it out meanwhile.
+        Conflict: the task is the fallback.
     """
     while True:
         try:
@@ -156,17 +160,23 @@ def _leave(engine: Engine, name: str, read_again: ReadAgain) -> None:
     store = engine.store
     snapshot = engine.refresh().snapshot
     require_known(name, _names_of(snapshot))
+    wishes = wishes_of(snapshot)
+    if name == wishes.fallback != BARE_BASE:  # a task may be called `base`, too
+        raise Conflict(
+            f"task {name!r} is the fallback for what no task knows; choose another first with: "
+            "portfolio calibrate --fallback none"
+        )
     [record] = [task for task in snapshot.tasks if task.name == name]
     staying = tuple(task for task in snapshot.tasks if task.name != name)
     state, cells = None, []
     if staying:
-        totals = _totals(engine, snapshot).subtract(
+        totals = totals_of(engine, snapshot).subtract(
             load_centroids(store, record), scatter_from_bytes(store.get(record.scatter))
         )
         known = [task for task in known_tasks(engine, snapshot) if task.name != name]
         centroids = {task.name: load_centroids(store, task) for task in staying}
-        router, state = _router(engine, totals, centroids, known, snapshot)
-        cells = measure(staying[-1].name, known, router, _asker(engine, snapshot, None, read_again))
+        router, state, _ = calibrated_router(engine, totals, centroids, known, wishes)
+        cells = measure(staying[-1].name, known, router, asker(engine, snapshot, read_again))
     store.commit_removal(expected_generation=snapshot.generation, name=name, router=state, cells=cells)
 
 
@@ -190,7 +200,7 @@ def _measure_all_again(engine: Engine, read_again: ReadAgain) -> None:
     if router is None:
         return
     known = [_measured_again(engine, snapshot, task, read_again) for task in snapshot.tasks]
-    cells = measure(snapshot.tasks[-1].name, known, router, _asker(engine, snapshot, None, read_again))
+    cells = measure(snapshot.tasks[-1].name, known, router, asker(engine, snapshot, read_again))
     engine.store.commit_cells(expected_generation=snapshot.generation, cells=cells)
 
 
@@ -207,7 +217,7 @@ def _measured_again(engine: Engine, snapshot: Snapshot, task: TaskRecord, read_a
     number = {label: index for index, label in enumerate(task.labels)}
     rows = EvaluationSet(
         validation_features=before.validation_features,
-        test_features=prepared.features.numpy(),
+        test_features=engine.view(prepared.features),
         test_labels=np.array([number.get(label, UNKNOWN_LABEL) for label in split.labels], dtype=np.int64),
         test_predictions=predict_logits(engine.host, adapter, prepared).argmax(1).numpy(),
         baseline=before.baseline,
@@ -218,18 +228,6 @@ def _measured_again(engine: Engine, snapshot: Snapshot, task: TaskRecord, read_a
 def _names_of(snapshot: Snapshot) -> list[str]:
     """The names of all tasks, in order."""
     return [task.name for task in snapshot.tasks]
-
-
-def known_tasks(engine: Engine, snapshot: Snapshot) -> list[KnownTask]:
-    """Every task as its measurement needs it, in order."""
-    return [
-        KnownTask(
-            name=task.name,
-            labels=task.labels,
-            rows=EvaluationSet.from_bytes(engine.store.get(task.evaluation)),
-        )
-        for task in snapshot.tasks
-    ]
 
 
 def _learn(
@@ -244,11 +242,12 @@ def _learn(
     test = _labelled(engine, data.test, number, 0, progress)
     predictions = predict_logits(engine.host, trained.adapter, test.prepared).argmax(1)
     labels = train.labels.numpy()
-    centroids, scatter = summarise(train.prepared.features.numpy(), labels, len(data.labels))
+    features = engine.view(train.prepared.features)
+    centroids, scatter = summarise(features, labels, len(data.labels), corner=engine.block_width)
     most_frequent = int(np.bincount(labels).argmax())
     rows = EvaluationSet(
-        validation_features=validation.prepared.features.numpy(),
-        test_features=test.prepared.features.numpy(),
+        validation_features=engine.view(validation.prepared.features),
+        test_features=engine.view(test.prepared.features),
         test_labels=test.labels.numpy(),
         test_predictions=predictions.numpy(),
         baseline=float((test.labels == most_frequent).double().mean()) if len(test.labels) else 0.0,
@@ -263,33 +262,6 @@ def _labelled(engine: Engine, split: Split, number: dict[str, int], keep_bytes: 
     return Labelled(prepared=prepared, labels=labels)
 
 
-def _totals(engine: Engine, snapshot: Snapshot) -> Totals:
-    if snapshot.router is None:
-        return Totals.zero(engine.host.feature_width)
-    return totals_from_bytes(engine.store.get(snapshot.router.totals))
-
-
-def _router(
-    engine: Engine,
-    totals: Totals,
-    centroids: dict[str, Centroids],
-    known: Sequence[KnownTask],
-    snapshot: Snapshot,
-) -> tuple[CentroidRouter, RouterState]:
-    """The router of these tasks, calibrated, and what the store keeps of it."""
-    coverage = snapshot.router.coverage if snapshot.router is not None else DEFAULT_COVERAGE
-    router = CentroidRouter(totals, centroids)
-    chosen = calibrated(router, known, coverage)
-    state = RouterState(
-        totals=engine.store.put(totals_to_bytes(totals)),
-        threshold=chosen.threshold,
-        temperature=chosen.temperature,
-        shrinkage=chosen.shrinkage,
-        coverage=coverage,
-    )
-    return router.calibrated(chosen), state
-
-
 def _foretold(engine: Engine, now: Moment, learned: _Learned) -> list[Cell]:
     """How the portfolio did on the new task before it came: R[i-1, i], where its labels were all known."""
     snapshot = now.snapshot
@@ -297,31 +269,6 @@ def _foretold(engine: Engine, now: Moment, learned: _Learned) -> list[Cell]:
     if now.router is None or not set(learned.data.labels) <= known_labels:
         return []
     known = known_tasks(engine, snapshot)
-    asker = _asker(engine, snapshot, learned, lambda task: None)
-    [cell] = measure(snapshot.tasks[-1].name, [learned.known], now.router, asker, others=known)
+    ask = asker(engine, snapshot, lambda task: None, learned.newcomer)
+    [cell] = measure(snapshot.tasks[-1].name, [learned.known], now.router, ask, others=known)
     return [Cell(step=cell.step, task=cell.task, rows=cell.rows, routed=cell.routed, baseline=cell.baseline)]
-
-
-def _asker(engine: Engine, snapshot: Snapshot, new: _Learned | None, read_again: ReadAgain) -> AskAstray:
-    """Runs rows that went astray under the adapters they went to."""
-    records = {task.name: task for task in snapshot.tasks}
-
-    def ask(task: KnownTask, astray: Sequence[Astray]) -> list[bool] | None:
-        ours = new is not None and task.name == new.data.name
-        split = new.data.test if new is not None and ours else read_again(records[task.name])
-        if split is None:
-            return None
-        right = [False] * len(astray)
-        for chosen in sorted({one.chosen for one in astray}):
-            places = [place for place, one in enumerate(astray) if one.chosen == chosen]
-            rows = split.select([astray[place].row for place in places])
-            if new is not None and chosen == new.data.name:
-                adapter, labels = new.trained.adapter, new.data.labels
-            else:
-                adapter, labels = load_adapter(engine.store, champion_of(snapshot, chosen)), records[chosen].labels
-            said = predict_logits(engine.host, adapter, unprepared(engine.encode(rows.texts, rows.pairs))).argmax(1)
-            for place, number in zip(places, said.tolist(), strict=True):
-                right[place] = labels[number] == astray[place].label
-        return right
-
-    return ask

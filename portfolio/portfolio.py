@@ -8,21 +8,28 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portfolio.errors import ConfigError, Conflict
-from portfolio.records import AdapterRecord, Answer, BaseContract, Snapshot, TaskRecord
-from portfolio.refs import check_name, require_free, require_known
+from portfolio.errors import ConfigError, Conflict, NotFound, require
+from portfolio.permission import RulesFile, permit
+from portfolio.records import AdapterRecord, Answer, BaseContract, Route, Snapshot, TaskRecord
+from portfolio.refs import check_name, check_tags, require_all_known, require_free, require_known
+from portfolio.reports.permits import PermitReport
 from portfolio.reports.report import Report, build_report
-from portfolio.store.store import Store
+from portfolio.store.store import GenerationMoved, Store
 from portfolio.store.verify import Fault
 from portfolio.tasks.columns import GUESS, Columns
 from portfolio.tasks.recipe import Recipe, place, read_test_again
 from portfolio.tasks.sequences import Sequence as TaskSequence
 from portfolio.tasks.sequences import read_sequence
+from routing.rules import NO_RULES
+from routing.sessions import Sessions
 
 if TYPE_CHECKING:
+    from portfolio.calibrating import Calibrated
+    from portfolio.choosing import Wanted
     from portfolio.engine import Engine
     from portfolio.hosting.base import Base
     from portfolio.methods.config import AdapterConfig
+    from portfolio.reports.judgement import OverlapReport, RouteReport
     from portfolio.tasks.task import TaskData
     from portfolio.training import Progress, TrainingConfig
 
@@ -36,11 +43,13 @@ class Portfolio:
     Several threads may predict at once; several processes may add tasks at once.
     """
 
-    def __init__(self, store: Store, base: Base | None = None) -> None:
+    def __init__(self, store: Store, base: Base | None = None, sessions: Sessions | None = None) -> None:
         """Use `init` or `open`."""
         self.store = store
         self._base = base
+        self.rules = RulesFile(store.path)
         self._engine: Engine | None = None
+        self._sessions = Sessions() if sessions is None else sessions  # the conversations that this object hears
         self._lock = threading.Lock()
 
     @classmethod
@@ -69,6 +78,7 @@ class Portfolio:
         """
         from portfolio.hosting.base import Base, load_base
         from portfolio.hosting.host import Host, default_feature_blocks
+        from routing.projection import width_of_each
 
         if max_tokens < 2:
             raise ConfigError(f"max_tokens must be 2 or more, got {max_tokens}")
@@ -77,6 +87,7 @@ class Portfolio:
         trunk = count // 2 if trunk is None else trunk
         pooling = loaded.default_pooling if pooling is None else pooling
         Host(loaded, trunk=trunk, pooling=pooling).detach()  # refuses what cannot be
+        feature_blocks = default_feature_blocks(count, trunk)
         contract = BaseContract(
             name=_lasting(loaded.name),
             revision=loaded.revision,
@@ -87,7 +98,8 @@ class Portfolio:
             trunk=trunk,
             pooling=pooling,
             max_tokens=loaded.longest(max_tokens),
-            feature_blocks=default_feature_blocks(count),
+            feature_blocks=feature_blocks,
+            router_width=width_of_each(loaded.model.config.hidden_size, len(feature_blocks)),
         )
         return cls(Store.create(Path(path), contract), loaded)
 
@@ -129,6 +141,7 @@ class Portfolio:
         columns: Columns = GUESS,
         where: Mapping[str, str] | None = None,
         unknown_labels: str = "error",
+        tags: Mapping[str, str] | None = None,
         seed: int | None = None,
         progress: Progress | None = None,
     ) -> AdapterRecord:
@@ -140,6 +153,7 @@ class Portfolio:
             method: the name of one with its defaults, or a config.
             where: keep only rows whose columns have these values.
             unknown_labels: rows of validation or test whose label train lacks: `error`, `drop` or `keep` (as wrong).
+            tags: what `routes.toml` may decide by; see `tag`.
             seed: of splits and training; that of `training`, or 0, if not given.
 
         Raises:
@@ -149,6 +163,7 @@ class Portfolio:
         from portfolio.training import Silent, TrainingConfig
 
         self._require_free(name)
+        check_tags(tags or {})
         self.store.check_writable()
         config = method_config(method, {}) if isinstance(method, str) else method
         training = training if training is not None else TrainingConfig()
@@ -169,6 +184,7 @@ class Portfolio:
             reading=recipe.to_json(),
             read_again=read_test_again,
             progress=progress,
+            tags=tags,
         )
 
     def read_task(
@@ -241,6 +257,7 @@ class Portfolio:
                     training=training,
                     columns=task.columns,
                     where=dict(task.where),
+                    tags=dict(task.tags),
                     seed=missing.seed,
                     progress=None if progress is None else progress(task.name),
                 )
@@ -267,30 +284,163 @@ class Portfolio:
         *,
         pairs: Sequence[str] | None = None,
         abstain: bool = True,
+        band: float = 1.0,
+        tenant: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        session: str | None = None,
     ) -> list[Answer]:
-        """One answer a text, in order; a text that no task knows is answered by an abstention.
+        """One answer a text, in order; a text that no task knows is answered by an abstention, or by the fallback.
 
         Args:
             task: answer for this task, without the router.
             top_k: mix the answers of so many tasks, by their probabilities.
             pairs: the second texts, for tasks on text pairs.
             abstain: False: always answer.
+            band: mix only where the best task's probability leads by less than this; otherwise it answers alone.
+            tenant, tags: who asks, and what is known of the question; `routes.toml` decides by them.
+            session: the texts are turns of this conversation, in order; it keeps its task over doubtful turns.
 
         Raises:
             NotFound: no such task, or no task at all.
-            ConfigError: an argument that cannot be.
+            ConfigError: an argument that cannot be, or a `routes.toml` that cannot be.
         """
-        if isinstance(texts, str):
-            raise ConfigError("texts must be a list of texts, got one text; put it into a list: predict([text])")
-        if top_k < 1:
-            raise ConfigError(f"top_k must be 1 or more, got {top_k}")
-        if pairs is not None and len(pairs) != len(texts):
-            raise ConfigError(f"expected a pair for each of {len(texts)} texts, got {len(pairs)}")
-        if task is not None:
-            require_known(task, self._names())
         from portfolio.answering import answer
 
-        return answer(self.engine(), texts, pairs, task=task, top_k=top_k, abstain=abstain)
+        wanted = self._wanted(texts, pairs, task, top_k, band, abstain, tenant, tags, session)
+        return answer(self.engine(), texts, pairs, rules=self.rules.current(), sessions=self._sessions, wanted=wanted)
+
+    def route(
+        self,
+        texts: Sequence[str],
+        *,
+        pairs: Sequence[str] | None = None,
+        top_k: int = 1,
+        band: float = 1.0,
+        abstain: bool = True,
+        tenant: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        session: str | None = None,
+    ) -> list[Route]:
+        """Where each text would go and why, in order; no adapter is run. Arguments and errors as for `predict`."""
+        from portfolio.answering import route
+
+        wanted = self._wanted(texts, pairs, None, top_k, band, abstain, tenant, tags, session)
+        return route(self.engine(), texts, pairs, rules=self.rules.current(), sessions=self._sessions, wanted=wanted)
+
+    def judge_routes(
+        self,
+        texts: Sequence[str],
+        tasks: Sequence[str],
+        *,
+        pairs: Sequence[str] | None = None,
+        out_of_scope: Sequence[str] = (),
+        out_of_scope_pairs: Sequence[str] | None = None,
+    ) -> RouteReport:
+        """How well texts find their tasks, without rules and sessions.
+
+        Args:
+            tasks: the true task of each text.
+            out_of_scope: texts that no task should take.
+
+        Raises:
+            NotFound: true tasks that are not there, or no text.
+            ConfigError: not a task for each text.
+        """
+        from portfolio.judging import judge_routes
+
+        if len(tasks) != len(texts):
+            raise ConfigError(f"expected a task for each of {len(texts)} texts, got {len(tasks)}")
+        self._check_texts(texts, pairs)
+        self._check_texts(out_of_scope, out_of_scope_pairs)
+        require_all_known(tasks, self._names())
+        return judge_routes(self.engine(), texts, tasks, pairs, out_of_scope, out_of_scope_pairs)
+
+    def overlap(self, without: str | None = None) -> OverlapReport:
+        """Which tasks are near-duplicates or take each other's inputs, judged by what is kept of their validation rows.
+
+        Args:
+            without: a task; also say what it took from the others when it came.
+
+        Raises:
+            NotFound: no such task, or no task at all.
+        """
+        from portfolio.judging import judge_overlap
+
+        if without is not None:
+            require_known(without, self._names())
+        return judge_overlap(self.engine(), without)
+
+    def calibrate(
+        self,
+        *,
+        coverage: float | None = None,
+        oos: str | Path | None = None,
+        recall: float | None = None,
+        fallback: str | None = None,
+        shared_labels: bool | None = None,
+        dry_run: bool = False,
+    ) -> Calibrated:
+        """Set what is wanted of the router, and choose its thresholds and probabilities anew. None leaves a wish as it is.
+
+        Args:
+            coverage: share of in-scope inputs to keep; it decides the threshold again where a recall did.
+            oos: a file of real out-of-scope texts; only the router's features of them are kept. `none` forgets them.
+            recall: share of those to refuse; it decides the threshold then.
+            fallback: who answers what the router refuses: a task, `base` (the nearest class, no adapter), or `none`.
+            shared_labels: whether equal labels of different tasks mean the same.
+            dry_run: only say what would be chosen; nothing is written.
+
+        Raises:
+            NotFound: no task at all, or no such fallback.
+            ConfigError, DataError: wishes or a file that cannot be; nothing is changed.
+        """
+        from portfolio.calibrating import Changes, recalibrate
+
+        changes = Changes(coverage=coverage, oos=oos, recall=recall, fallback=fallback, shared_labels=shared_labels)
+        if not dry_run:
+            self.store.check_writable()
+        return recalibrate(self.engine(), changes, read_again=read_test_again, dry_run=dry_run)
+
+    def tag(self, name: str, tags: Mapping[str, str | None], *, dry_run: bool = False) -> dict[str, str]:
+        """Set tags of a task; None takes one away. `routes.toml` decides by them. Gives all its tags as they are now.
+
+        Args:
+            dry_run: only say what they would be.
+
+        Raises:
+            NotFound: no such task, or a tag to take away that it does not have.
+            InvalidName: a tag that cannot be.
+        """
+        if not dry_run:
+            self.store.check_writable()
+        while True:
+            snapshot = self.store.snapshot()
+            require_known(name, [task.name for task in snapshot.tasks])
+            [record] = [task for task in snapshot.tasks if task.name == name]
+            kept = _retagged(record, tags)
+            if dry_run:
+                return kept
+            try:
+                self.store.commit_tags(expected_generation=snapshot.generation, name=name, tags=kept)
+            except GenerationMoved:
+                continue
+            return kept
+
+    def permit(self, tenant: str | None = None, tags: Mapping[str, str] | None = None) -> PermitReport:
+        """Which tasks a request of this tenant and with these tags may reach by `routes.toml`; needs no model.
+
+        Raises:
+            ConfigError: tags or a `routes.toml` that cannot be.
+        """
+        rules, snapshot = self.rules.current(), self.store.snapshot()
+        return PermitReport(
+            tenant=tenant,
+            tags=dict(tags or {}),
+            permit=permit(rules, snapshot, tenant, tags or {}),
+            tasks=len(snapshot.tasks),
+            has_rules=rules != NO_RULES,
+            warnings=self.rules.warnings(snapshot),
+        )
 
     def report(self) -> Report:
         """Results matrices, metrics and costs, from what was stored as each task came; needs no model."""
@@ -321,6 +471,43 @@ class Portfolio:
                 self._engine = Engine(self.store, self._base)
             return self._engine
 
+    def _wanted(
+        self,
+        texts: Sequence[str],
+        pairs: Sequence[str] | None,
+        task: str | None,
+        top_k: int,
+        band: float,
+        abstain: bool,
+        tenant: str | None,
+        tags: Mapping[str, str] | None,
+        session: str | None,
+    ) -> Wanted:
+        from portfolio.choosing import Wanted
+
+        self._check_texts(texts, pairs)
+        require(top_k >= 1, f"top_k must be 1 or more, got {top_k}")
+        require(0 <= band <= 1, f"band must be a difference of probabilities, from 0 to 1; got {band}")
+        require(session is None or bool(session.strip()), "session must be a conversation's name, got an empty one")
+        if task is not None:
+            require_known(task, self._names())
+        return Wanted(
+            task=task,
+            top_k=top_k,
+            band=band,
+            abstain=abstain,
+            tenant=tenant,
+            tags=dict(tags or {}),
+            session=session,
+        )
+
+    @staticmethod
+    def _check_texts(texts: Sequence[str], pairs: Sequence[str] | None) -> None:
+        if isinstance(texts, str):
+            raise ConfigError("texts must be a list of texts, got one text; put it into a list: predict([text])")
+        if pairs is not None and len(pairs) != len(texts):
+            raise ConfigError(f"expected a pair for each of {len(texts)} texts, got {len(pairs)}")
+
     def close(self) -> None:
         """Let go of store and base; a base that was handed in is as it was before."""
         with self._lock:
@@ -335,6 +522,20 @@ class Portfolio:
 
     def _names(self) -> list[str]:
         return [task.name for task in self.tasks()]
+
+
+def _retagged(task: TaskRecord, tags: Mapping[str, str | None]) -> dict[str, str]:
+    """All tags of a task after this change, sorted by key."""
+    here = dict(task.tags)
+    missing = [key for key, value in tags.items() if value is None and key not in here]
+    if missing:
+        raise NotFound(
+            f"task {task.name!r} has no tag {', '.join(map(repr, missing))} to remove; "
+            f"it has {', '.join(map(repr, here)) or 'none'}"
+        )
+    kept = {key: value for key, value in sorted({**here, **tags}.items()) if value is not None}
+    check_tags(kept)
+    return kept
 
 
 def _recipe(

@@ -10,6 +10,9 @@ from typing import Any, TypeVar
 from portfolio.refs import Ref
 
 UNKNOWN_LABEL = -1  # the number of a label that train lacks: never right
+BARE_BASE = "base"  # as a fallback: the nearest class centroid answers, no adapter
+NOBODY = "none"  # as a fallback, or instead of a file: take it away
+DEFAULT_COVERAGE = 0.95
 
 _Record = TypeVar("_Record")
 
@@ -39,6 +42,7 @@ class BaseContract:
     pooling: str  # `mean` over tokens, or `last` token
     max_tokens: int  # longer inputs are cut
     feature_blocks: tuple[int, ...]  # router and heads read the pooled states after these many blocks
+    router_width: int | None = None  # numbers of each of those that the router keeps, by a projection; None: all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +73,7 @@ class TaskRecord:
     evaluation: str  # digest: routing features, labels and own predictions of validation and test rows
     notes: tuple[str, ...] = ()  # what the reader noticed: imbalance, dropped rows
     added_at: str = ""  # ISO 8601, UTC
+    tags: tuple[tuple[str, str], ...] = ()  # key and value, sorted by key; `tenant`, `kind`, `risk` and any other
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,17 +115,43 @@ class Cell:
     selective: float | None = None  # routed accuracy over the covered rows
     floor: float | None = None  # routed, whitened class centroids alone, no adapter
     baseline: float | None = None  # always the most frequent label of train; the b of FWT
+    astray_right: float | None = None  # share of rows that went to another task and still got the right label
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouterWishes:
+    """What the owner of a portfolio asks of its router. Kept when tasks come and go."""
+
+    coverage: float = DEFAULT_COVERAGE  # wanted share of in-scope inputs kept, in (0, 1]
+    oos: str | None = None  # digest: the router's features of real out-of-scope inputs
+    recall: float | None = None  # wanted share of those refused, in (0, 1]; then it decides, and not the coverage
+    fallback: str | None = None  # who answers where the router abstains: a task, `base`, or nobody
+    shared_labels: bool = False  # whether equal labels of different tasks mean the same
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstLook:
+    """When the trunk's features alone decide; otherwise the frozen base's are asked."""
+
+    margin: float  # P(best) - P(runner-up) from which it is sure
+    in_scope: float  # score from which it is sure
+    temperature: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouterState:
-    """The router's share of the store: its running sums, and the thresholds chosen for them."""
+    """The router's share of the store: its running sums, and what was chosen for them on validation data."""
 
     totals: str  # digest: sums over all tasks
     threshold: float  # abstain below this in-scope score
     temperature: float  # of P(task | x)
     shrinkage: float  # of the covariance that all classes share, in [0, 1]
-    coverage: float  # wanted share of in-scope inputs kept
+    wishes: RouterWishes = RouterWishes()
+    first_look: FirstLook | None = None  # None: the base's features are asked for every input
+    own_share: float = 0.0  # of a task's own covariance, in [0, 1)
+    ece_before: float | None = None  # expected calibration error of P(task | x) on validation rows, at temperature 1
+    ece: float | None = None  # the same at the temperature chosen
+    asked: float | None = None  # share of validation rows for which the base's features were asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,13 +167,31 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
-    """The router's decision for one input."""
+class NearClass:
+    """A class near an input."""
 
-    tasks: tuple[str, ...]  # best first
+    task: str
+    label: str
+    distance: float  # Mahalanobis, squared, 0 or more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """The decision for one input, and why."""
+
+    tasks: tuple[str, ...]  # best first; of more than one, the answer is their mixture
     scores: tuple[float, ...]  # P(task | x) of those tasks
     margin: float  # the best task's probability minus the runner-up's
     reason: str
+    abstained: bool = False
+    decided_by: str = "router"  # `router`, `given`, `pin`, `rules`, `session` or `fallback`
+    runner_up: str | None = None
+    in_scope: float | None = None  # the score; None where the router was not asked
+    threshold: float | None = None
+    nearest: tuple[NearClass, ...] = ()  # nearest first
+    rule: str | None = None  # which of routes.toml had a say
+    looked: str | None = None  # `trunk` or `base`: whose features decided
+    block_evaluations: int = 0  # blocks of the base that this input went through, adapters' passes included
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +202,6 @@ class Answer:
     label: str | None  # None when abstained
     probability: float | None  # P(label | x)
     task: str | None
-    adapter: str | None  # `name@version`
+    adapter: str | None  # `name@version`; None when abstained, and when the bare base answered
     abstained: bool
     route: Route

@@ -3,6 +3,7 @@
     threshold t:     the largest with  |{i : s_i >= t}| >= coverage · N
     temperature τ:   argmin  L(τ) = -Σ_i log P(t_i | x_i),   P(t | x) ∝ Σ_{c in t} exp(-d_c² / 2τ)
     shrinkage ρ:     argmin  min_τ L(τ) with the distances d_c of the covariance shrunk by ρ
+    own share a:     argmin  min_τ L(τ) with that and the distances of own.py
 
 Temperature scaling: Guo et al., 2017, arXiv:1706.04599, section 4.2; here inside the sum over a task's classes.
 """
@@ -12,49 +13,115 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from routing.neighbours import NEAREST
-from routing.probability import Integers
 from routing.router import Calibration, CentroidRouter
 from routing.statistics import Float64, FloatArray, Int64
-from routing.whitening import Spectrum
 
-SHARES = (0.03, 0.1, 0.2, 0.3, 0.5, 0.8)  # tried beside the one that needs no validation data
-FEWEST_ROWS = 50  # below, validation data is too little to choose a share by
-MOST_ROWS = 3000  # of validation data, over all tasks
-_MOST_DISTANCES = 4_000_000  # rows times classes: fewer rows are looked at where there are very many classes
+SHRINKAGES = (0.03, 0.1, 0.3, 0.8)  # tried beside the one that needs no validation data
+OWN_SHARES = (0.0, 0.05, 0.1, 0.2)  # tried of a task's own covariance
+FEWEST_ROWS = 50  # below, validation data is too little to choose a setting by
+MOST_ROWS = 2000  # of validation data, over all tasks
+_SHARPENING_ROWS = 1000  # of them, to choose shrinkage and temperature by: every share whitens them anew
+_MOST_DISTANCES = 4_000_000  # rows times classes: fewer rows are looked at where classes are very many
 _SEED = 0
+_LEAST_CHANCE = 1e-9  # of a true task that no class near the row belongs to
 _NO_DIFFERENCE = 1e-4  # of the loss, in nats a row: such shares are equally good
 
 _COLDEST, _HOTTEST = 1.0, 1e4  # distances in many dimensions are too sure of themselves, never too modest
 _GRID = 25  # first look, before the golden section
 _TOLERANCE = 1e-3  # of log τ
-_ROWS_AT_ONCE = 64  # bounds the memory of (rows, classes, d)
 
 Mask = npt.NDArray[np.bool_]
 
 
 def calibrate(router: CentroidRouter, validation: Sequence[FloatArray], coverage: float) -> Calibration:
-    """The best settings for a router, whatever its own are.
+    """The best settings for a router that stands alone, whatever its own are.
 
     Args:
         validation: the features (N_t, d) of every task's validation rows, in the router's order; N_t may be 0. At most
             about `MOST_ROWS` of them are used, as equally many a task as there are.
         coverage: the share of those rows that the threshold keeps.
     """
-    most = max(1, min(MOST_ROWS, _MOST_DISTANCES // len(router.task_of_class)))
-    chosen = sample_evenly([len(rows) for rows in validation], most)
-    used = [rows[some] for rows, some in zip(validation, chosen, strict=True)]
-    features, true_task = np.concatenate(used), np.repeat(np.arange(len(used)), [len(rows) for rows in used])
-    if not len(features):
-        return Calibration(threshold=-math.inf, temperature=1.0, shrinkage=router.spectrum.oas)
-    sharpness = choose_shrinkage(router.spectrum, router.class_coordinates, features, router.task_of_class, true_task)
-    threshold = choose_threshold(router.in_scope_scores(features), coverage)
-    return Calibration(threshold=threshold, temperature=sharpness.temperature, shrinkage=sharpness.shrinkage)
+    some = rows_to_look_at(validation, len(router.task_of_class))
+    sharp, features = sharpened(router, some), np.concatenate(some)
+    threshold = choose_threshold(sharp.in_scope_scores(features), coverage) if len(features) else -math.inf
+    return replace(sharp.settings, threshold=threshold)
+
+
+def sharpened(router: CentroidRouter, validation: Sequence[FloatArray]) -> CentroidRouter:
+    """The router with shrinkage, own share and temperature chosen on these rows. It abstains from nothing.
+
+    Tried are the share of the covariance itself and `SHRINKAGES`, then `OWN_SHARES`; of equally good ones the smallest
+    wins. With fewer than `FEWEST_ROWS` rows, or one task only, shrinkage is the covariance's own and no task has another.
+    """
+    features, true_task = pooled([rows[some] for rows, some in _some_of_each(validation, _SHARPENING_ROWS)])
+    shrinkages, own_shares = sorted({router.covariance.oas, *SHRINKAGES}), list(OWN_SHARES)
+    if len(features) < FEWEST_ROWS or len(router.tasks) == 1:
+        shrinkages, own_shares = [router.covariance.oas], [0.0]
+    best = _likeliest(router, [_bare(shrinkage, 0.0) for shrinkage in shrinkages], features, true_task)
+    return _likeliest(
+        best, [_bare(best.settings.shrinkage, own_share) for own_share in own_shares], features, true_task
+    )
+
+
+def choose_temperature(router: CentroidRouter, features: FloatArray, true_task: Int64) -> float:
+    """The temperature, in [1, 10000], under which the true tasks (N,) are most likely; 1 for one task or no row.
+
+    Raises:
+        ValueError: a true task that the router does not know.
+    """
+    unknown = np.setdiff1d(true_task, np.arange(len(router.tasks)))
+    if len(unknown):
+        raise ValueError(f"expected true tasks from 0 to {len(router.tasks) - 1}, got {unknown[0]}")
+    if len(router.tasks) == 1 or not len(features):
+        return 1.0
+    return _fitted(router, router.whitened(features), true_task).temperature
+
+
+def _bare(shrinkage: float, own_share: float) -> Calibration:
+    return Calibration(threshold=-math.inf, temperature=1.0, shrinkage=shrinkage, own_share=own_share)
+
+
+def _likeliest(
+    router: CentroidRouter, candidates: Sequence[Calibration], features: FloatArray, true_task: Int64
+) -> CentroidRouter:
+    """The router under the first of these settings that is as good as any, at its best temperature."""
+    routers = [router.calibrated(settings) for settings in candidates]
+    if len(router.tasks) == 1 or not len(features):
+        return routers[0]
+    points: dict[float, Float64] = {}  # by shrinkage: own shares move no point
+    for one in routers:
+        if one.settings.shrinkage not in points:
+            points[one.settings.shrinkage] = one.whitened(features)
+    fits = [_fitted(one, points[one.settings.shrinkage], true_task) for one in routers]
+    least = min(fit.loss for fit in fits)
+    best = next(number for number, fit in enumerate(fits) if fit.loss <= least + _NO_DIFFERENCE)
+    return routers[best].at_temperature(fits[best].temperature)
+
+
+def _fitted(router: CentroidRouter, points: Float64, true_task: Int64) -> _Fit:
+    """The temperature for whitened rows (N, d)."""
+    near = router.class_distances(points)
+    return _fit_temperature(near.squared_distances / -2, router.task_of_class[near.columns] == true_task[:, None])
+
+
+def rows_to_look_at(validation: Sequence[FloatArray], n_classes: int) -> list[FloatArray]:
+    """Of every task's validation rows (N_t, d) at most about `MOST_ROWS` in all; fewer where classes are very many."""
+    most = max(1, min(MOST_ROWS, _MOST_DISTANCES // n_classes))
+    return [rows[some] for rows, some in _some_of_each(validation, most)]
+
+
+def _some_of_each(validation: Sequence[FloatArray], most: int) -> list[tuple[FloatArray, Int64]]:
+    return list(zip(validation, sample_evenly([len(rows) for rows in validation], most), strict=True))
+
+
+def pooled(by_task: Sequence[FloatArray]) -> tuple[FloatArray, Int64]:
+    """All rows (N, d) under each other, and the number of the task of each (N,)."""
+    return np.concatenate(by_task), np.repeat(np.arange(len(by_task)), [len(rows) for rows in by_task])
 
 
 def sample_evenly(sizes: Sequence[int], most: int) -> list[Int64]:
@@ -81,110 +148,6 @@ def choose_threshold(in_scope_scores: FloatArray, coverage: float = 0.95) -> flo
     return float(np.sort(in_scope_scores)[-max(kept, 1)])
 
 
-def choose_temperature(negative_half_distances: Float64, task_of_class: Integers, true_task: Integers) -> float:
-    """The temperature, in [1, 10000], under which the true tasks are most likely; 1 where there is one task only.
-
-    Args:
-        negative_half_distances: (N, K), -d² / 2 to every class mean, from `CentroidRouter.negative_half_distances`.
-        task_of_class: (K,), the number of the task that each class belongs to.
-        true_task: (N,).
-
-    Raises:
-        ValueError: shapes that do not agree, or a true task that has no class.
-    """
-    rows, classes = negative_half_distances.shape
-    if task_of_class.shape != (classes,) or true_task.shape != (rows,):
-        raise ValueError(
-            f"expected ({classes},) tasks of classes and ({rows},) true tasks, "
-            f"got {task_of_class.shape} and {true_task.shape}"
-        )
-    _check_true_tasks(task_of_class, true_task)
-    if rows == 0 or len(np.unique(task_of_class)) == 1:
-        return 1.0
-    return _fit_temperature(negative_half_distances, task_of_class == true_task[:, None]).temperature
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sharpness:
-    """How distances become probabilities."""
-
-    shrinkage: float  # share, of the shared covariance
-    temperature: float
-
-
-def choose_shrinkage(
-    spectrum: Spectrum, class_coordinates: Float64, features: FloatArray, task_of_class: Integers, true_task: Integers
-) -> Sharpness:
-    """The share of shrinkage under which the true tasks are most likely, with the temperature that goes with it.
-
-    Tried are the share of the spectrum itself and `SHARES`; of equally good ones the smallest wins. With fewer than
-    `FEWEST_ROWS` rows, or one task only, the spectrum's own share stays. Of more classes than `NEAREST`, only a row's
-    nearest under the spectrum's own share and the nearest of its true task are looked at.
-
-    Args:
-        class_coordinates: (K, d), the class means in the spectrum's coordinates.
-        features: (N, d), one row or more.
-        task_of_class: (K,), the number of the task that each class belongs to.
-        true_task: (N,).
-
-    Raises:
-        ValueError: a true task that has no class.
-    """
-    _check_true_tasks(task_of_class, true_task)
-    if len(np.unique(task_of_class)) == 1:
-        return Sharpness(shrinkage=spectrum.oas, temperature=1.0)
-    own_only = len(features) < FEWEST_ROWS
-    shares = [spectrum.oas] if own_only else sorted({spectrum.oas, *SHARES})
-    scales = np.stack([spectrum.scales(share) for share in shares], axis=1)  # (d, S)
-    points = spectrum.coordinates(features)
-    columns = _near_columns(points, class_coordinates, spectrum.scales(spectrum.oas), task_of_class, true_task)
-    own = task_of_class[columns] == true_task[:, None]
-    distances = _squared_distances(points, class_coordinates, columns, scales)  # (S, N, k)
-    fits = [_fit_temperature(one / -2, own) for one in distances]
-    least = min(fit.loss for fit in fits)
-    best = next(number for number, fit in enumerate(fits) if fit.loss <= least + _NO_DIFFERENCE)
-    return Sharpness(shrinkage=shares[best], temperature=fits[best].temperature)
-
-
-def _check_true_tasks(task_of_class: Integers, true_task: Integers) -> None:
-    unknown = np.setdiff1d(true_task, task_of_class)
-    if len(unknown):
-        raise ValueError(
-            f"expected true tasks from {task_of_class.min()} to {task_of_class.max()}, "
-            f"got {true_task.min()} to {true_task.max()}"
-        )
-
-
-def _near_columns(
-    points: Float64, means: Float64, scales: Float64, task_of_class: Integers, true_task: Integers
-) -> Int64:
-    """(N, k): for each row its nearest classes and the nearest of its own task; all while they are few."""
-    kept = min(NEAREST, len(means))
-    white_means = (means * scales).astype(np.float32)
-    half_norms = np.einsum("kd,kd->k", white_means, white_means) / 2
-    found = [np.empty((0, kept), dtype=np.int64)]
-    for start in range(0, len(points), 8 * _ROWS_AT_ONCE):
-        some = slice(start, start + 8 * _ROWS_AT_ONCE)
-        farness = half_norms - (points[some] * scales).astype(np.float32) @ white_means.T  # (n, K), as distances rank
-        of_others = task_of_class != true_task[some, None]
-        nearest_own = np.where(of_others, np.inf, farness).argmin(axis=1)
-        farness[np.arange(len(farness)), nearest_own] = -np.inf  # in any case
-        found.append(np.argpartition(farness, kept - 1, axis=1)[:, :kept])
-    return np.concatenate(found)
-
-
-def _squared_distances(points: Float64, means: Float64, columns: Int64, scales: Float64) -> Float64:
-    """(S, N, k): from each row (N, d) to its class means (N, k), under each of the scales (d, S)."""
-    weights = (scales**2).astype(np.float32)
-    means = means.astype(np.float32)
-    distances = np.empty((scales.shape[1], *columns.shape))
-    for start in range(0, len(points), _ROWS_AT_ONCE):
-        some = slice(start, start + _ROWS_AT_ONCE)
-        gaps = points[some, None, :].astype(np.float32) - means[columns[some]]  # (n, k, d)
-        distances[:, some] = np.moveaxis(np.square(gaps, out=gaps) @ weights, 2, 0)
-    return distances
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Fit:
     temperature: float
@@ -198,7 +161,7 @@ def _fit_temperature(scores: Float64, own: Mask) -> _Fit:
     def loss(log_temperature: float) -> float:
         weights = np.exp(below_best / math.exp(log_temperature))
         share = np.einsum("nk,nk->n", weights, own) / weights.sum(axis=1)
-        return -float(np.log(np.maximum(share, np.finfo(np.float64).tiny)).mean())  # exp may have come to 0
+        return -float(np.log(np.maximum(share, _LEAST_CHANCE)).mean())
 
     grid = np.linspace(math.log(_COLDEST), math.log(_HOTTEST), _GRID)
     best = int(np.argmin([loss(point) for point in grid]))

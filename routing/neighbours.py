@@ -1,13 +1,18 @@
-"""Distances from queries to class means: all of them while they are few, faiss's nearest when they are many."""
+"""Distances from queries to class means: all of them while they are few, the nearest when they are many.
+
+up to FEW    every distance, in float64
+up to FLAT   faiss looks at all and names the nearest
+above        an index of cells, which may miss one: large_index.py
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import faiss
 import numpy as np
 import numpy.typing as npt
 
+from routing.large_index import FLAT, LargeIndex
 from routing.statistics import Float64, Int64
 
 FEW = 4096  # class means up to which every distance is computed, in float64
@@ -26,32 +31,25 @@ class Neighbours:
 class ClassIndex:
     """The class means of a portfolio, in the space where squared Euclidean distance is what counts."""
 
-    def __init__(self, means: Float64, *, few: int = FEW) -> None:
-        """(K, d). Up to `few` of them are searched exhaustively in float64."""
+    def __init__(self, means: Float64, *, few: int = FEW, flat: int = FLAT) -> None:
+        """(K, d). Up to `few` of them are searched exhaustively in float64, up to `flat` exhaustively by faiss."""
         self._means = means
         self._squared_norms = np.einsum("kd,kd->k", means, means)
         self._few = few
-        self._index = faiss.IndexFlatL2(means.shape[1])
-        if len(means) > few:
-            self._index.add(means.astype(np.float32))
+        self._index = LargeIndex.build(means, flat=flat) if len(means) > few else None
 
     def look(self, queries: Float64, columns: Int64, nearest: int = NEAREST) -> Neighbours:
         """The neighbours (N, k) of finite queries (N, d) among these class means, one or more, numbers growing.
 
         All of these class means where they are few; otherwise as many as `nearest`.
         """
-        if len(columns) <= self._few:
+        if self._index is None or len(columns) <= self._few:
             distances = self.squared_distances(queries, columns)
             shared = np.broadcast_to(columns, distances.shape)
             return Neighbours(squared_distances=distances, columns=shared, are_all=True)
-        selector = faiss.IDSelectorBatch(columns)  # a name of its own: faiss does not keep it alive
-        parameters = faiss.SearchParameters()
-        parameters.sel = selector
         everything = len(columns) == len(self._means)
-        searched, found = self._index.search(
-            queries.astype(np.float32), min(nearest, len(columns)), params=None if everything else parameters
-        )
-        return Neighbours(squared_distances=searched.astype(np.float64), columns=found, are_all=False)
+        found = self._index.nearest(queries, nearest, among=None if everything else columns)
+        return Neighbours(squared_distances=found.squared_distances, columns=found.columns, are_all=False)
 
     def squared_distances(self, queries: Float64, columns: npt.NDArray[np.integer]) -> Float64:
         """(N, d) -> (N, len(columns)), each 0 or more; column numbers growing, each once."""

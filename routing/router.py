@@ -13,49 +13,28 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from routing.decision import Choices, Decision, NearestClass, reason_of
 from routing.neighbours import FEW, ClassIndex, Neighbours
-from routing.probability import log_softmax, task_log_probabilities, task_log_probabilities_of_nearest
+from routing.own import OwnCovariances, Shape
+from routing.probability import task_log_probabilities, task_log_probabilities_of_nearest
 from routing.scope import Scope
 from routing.statistics import Centroids, Float64, FloatArray, Int64, Totals, check_features
-from routing.whitening import Spectrum, fit_spectrum
+from routing.whitening import Covariance, fit_covariance
 
 _ROWS_AT_ONCE = 1024  # bounds the memory of a batch: (rows, class means) in float64
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """What the router says to one input."""
-
-    tasks: tuple[str, ...]  # best first, also where it abstains
-    scores: tuple[float, ...]  # P(task | x) of those tasks
-    margin: float  # the best probability minus the runner-up's; 1 where only one task was allowed
-    in_scope: float  # higher is more in scope; any real number
-    abstain: bool
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Choices:
-    """What the router says to many inputs, without words. Tasks are numbers, in the order given to the router."""
-
-    tasks: Int64  # (N,), the best, also where it abstains
-    probabilities: Float64  # (N,), P(task | x) of it
-    in_scope: Float64  # (N,)
-    abstain: npt.NDArray[np.bool_]  # (N,)
-    nearest_tasks: Int64  # (N,), the task of the nearest class
-    nearest_classes: Int64  # (N,), its number within that task
+MOST_OWN = 128  # tasks up to which each has a covariance of its own; beyond, they would take too much memory
+NEAREST_TOLD = 3  # classes that a decision names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Seen:
     """What one batch gives, before it is put into words."""
 
-    near: Neighbours
+    near: Neighbours  # under the shared covariance
     probabilities: Float64  # (N, T of those allowed)
     in_scope: Float64  # (N,)
     closest: Int64  # (N,), the column of the nearest class mean
@@ -68,15 +47,7 @@ class Calibration:
     threshold: float  # abstain below this in-scope score
     temperature: float  # of P(task | x)
     shrinkage: float  # of the covariance that all classes share, in [0, 1]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NearestClass:
-    """One class near an input."""
-
-    task: str
-    number: int  # of the class within its task
-    squared_distance: float  # Mahalanobis, 0 or more
+    own_share: float = 0.0  # of each task's own covariance, in [0, 1)
 
 
 class CentroidRouter:
@@ -87,18 +58,14 @@ class CentroidRouter:
         totals: Totals,
         tasks: Mapping[str, Centroids],
         *,
-        threshold: float = -math.inf,
-        temperature: float = 1.0,
-        shrinkage: float | None = None,
+        settings: Calibration | None = None,
         class_names: Mapping[str, Sequence[str]] | None = None,
         exhaustive_up_to: int = FEW,
     ) -> None:
         """Fit the whitening and the in-scope score to the totals of exactly these tasks.
 
         Args:
-            threshold: abstain where the in-scope score is below it.
-            temperature: above 1, probabilities are more modest than the distances say.
-            shrinkage: ρ in [0, 1] of the shared covariance; None for the one that needs no validation data.
+            settings: by default, those that need no validation data; nothing is abstained from.
             class_names: of every task, for the reasons; numbers by default.
             exhaustive_up_to: look at every class while there are no more; above that at the nearest `NEAREST` by faiss.
 
@@ -108,56 +75,93 @@ class CentroidRouter:
         """
         _check_tasks(totals, tasks)
         self._names = tuple(tasks)
+        self._number = {name: number for number, name in enumerate(self._names)}
         sizes = [len(centroids.counts) for centroids in tasks.values()]
         self._class_names = _checked_names(dict(zip(tasks, sizes, strict=True)), class_names)
         self._task_of_class = np.repeat(np.arange(len(sizes)), sizes)  # (K,)
         self._starts = np.cumsum([0, *sizes[:-1]])  # (T,), the column where each task begins
         self._few = exhaustive_up_to
-        self._spectrum = fit_spectrum(totals.feature_sum / totals.rows, totals.within, totals.rows - totals.classes)
-        self._coordinates = self._spectrum.coordinates(
-            np.concatenate([centroids.means for centroids in tasks.values()])
-        )  # (K, d)
+        self._means = np.concatenate([centroids.means for centroids in tasks.values()])  # (K, d)
         counts = np.concatenate([centroids.counts for centroids in tasks.values()])
-        self._scope = Scope(self._spectrum, totals, counts, self._coordinates, few=self._few)
-        self._settle(threshold, temperature, self._spectrum.oas if shrinkage is None else shrinkage)
+        self._covariance = fit_covariance(totals.feature_sum / totals.rows, totals.within, totals.rows - totals.classes)
+        self._scope = Scope.of(self._covariance, self._means, counts, self._few)
+        self._shapes = [_shape_of(centroids) for centroids in tasks.values()]
+        self._own: OwnCovariances | None = None
+        self._settings = Calibration(threshold=-math.inf, temperature=1.0, shrinkage=self._covariance.oas)
+        self._whiten()
+        self._settle(self._settings if settings is None else settings)
 
     def calibrated(self, settings: Calibration) -> CentroidRouter:
-        """The same router under other settings, much quicker than made anew. ValueError as from the constructor."""
+        """The same router under other settings, quicker than made anew. ValueError as from the constructor."""
         other = copy.copy(self)
-        other._settle(settings.threshold, settings.temperature, settings.shrinkage)
+        other._settle(settings)
         return other
 
-    def _settle(self, threshold: float, temperature: float, shrinkage: float) -> None:
-        _check_settings(threshold, temperature, shrinkage)
-        self._threshold = threshold
-        self._temperature = temperature
-        self._shrinkage = shrinkage
-        self._scales = self._spectrum.scales(shrinkage)
-        self._index = ClassIndex(self._coordinates * self._scales, few=self._few)
+    def _settle(self, settings: Calibration) -> None:
+        _check_settings(settings)
+        before, self._settings = self._settings, settings
+        if settings.shrinkage != before.shrinkage:
+            self._whiten()
+        if (settings.shrinkage, settings.own_share) != (before.shrinkage, before.own_share):
+            self._own = self._own_covariances()
+
+    def _whiten(self) -> None:
+        self._whitening = self._covariance.whitening(self._settings.shrinkage)
+        self._index = ClassIndex(self._whitening.apply(self._means), few=self._few)
+
+    def _own_covariances(self) -> OwnCovariances | None:
+        share = self._settings.own_share
+        if share == 0 or len(self._names) > MOST_OWN:
+            return None
+        white_means = self._whitening.apply(self._means)
+        return OwnCovariances(self._shapes, share, self._whitening, white_means, self._task_of_class)
+
+    def at_temperature(self, temperature: float) -> CentroidRouter:
+        """The same router, surer or more modest. ValueError as from the constructor."""
+        return self.calibrated(replace(self.settings, temperature=temperature))
+
+    def leading(self, width: int) -> CentroidRouter:
+        """The router that sees the first features alone, under the same settings."""
+        other = copy.copy(self)
+        other._means = self._means[:, :width]
+        other._covariance = self._covariance.leading(width)
+        other._scope = self._scope.leading(width)
+        other._shapes = [shape if shape is not None and len(shape.scatter) <= width else None for shape in self._shapes]
+        other._whiten()
+        other._own = other._own_covariances()
+        return other
 
     @property
     def tasks(self) -> tuple[str, ...]:
         return self._names
 
     @property
+    def width(self) -> int:
+        """How many features a row has."""
+        return int(self._means.shape[1])
+
+    @property
     def task_of_class(self) -> Int64:
-        """(K,), the number of the task that each class mean belongs to, for `choose_temperature`."""
+        """(K,), the number of the task that each class mean belongs to."""
         return self._task_of_class.copy()
 
     @property
-    def shrinkage(self) -> float:
-        """How far the shared covariance was drawn to a multiple of the identity, in [0, 1]."""
-        return self._shrinkage
+    def settings(self) -> Calibration:
+        return self._settings
 
     @property
-    def spectrum(self) -> Spectrum:
-        """The shared within-class covariance, for `choose_shrinkage`."""
-        return self._spectrum
+    def covariance(self) -> Covariance:
+        """Within classes, shared by all of them."""
+        return self._covariance
 
     @property
-    def class_coordinates(self) -> Float64:
-        """(K, d), the class means in the spectrum's coordinates, for `choose_shrinkage`."""
-        return self._coordinates.copy()
+    def class_means(self) -> Float64:
+        """(K, d), as features."""
+        return self._means
+
+    def whitened(self, features: FloatArray) -> Float64:
+        """(N, d) -> (N, d), where squared Euclidean distance is the router's."""
+        return self._whitening.apply(features)
 
     def route(self, features: FloatArray, *, top_k: int = 1, allowed: Sequence[str] | None = None) -> list[Decision]:
         """One decision a row, in the order of the rows.
@@ -180,78 +184,53 @@ class CentroidRouter:
         """What `route` would choose among all tasks, for many rows at once. ValueError as from `route`."""
         everything = self._numbers(self._names)
         batches = [self._see(some, everything) for some in self._batches(features)]
-        probabilities = np.concatenate([np.empty((0, len(self._names))), *(seen.probabilities for seen in batches)])
-        in_scope = np.concatenate([np.empty(0), *(seen.in_scope for seen in batches)])
-        closest = np.concatenate([np.empty(0, dtype=np.int64), *(seen.closest for seen in batches)])
+        probabilities = np.concatenate([seen.probabilities for seen in batches])
+        in_scope = np.concatenate([seen.in_scope for seen in batches])
+        closest = np.concatenate([seen.closest for seen in batches])
         nearest_tasks = self._task_of_class[closest]
+        best_two = -np.sort(-probabilities, axis=1)[:, :2]
         return Choices(
             tasks=probabilities.argmax(axis=1),  # of equals the first, as in `route`
-            probabilities=probabilities.max(axis=1),
+            probabilities=best_two[:, 0],
+            margins=best_two[:, 0] - best_two[:, 1] if len(self._names) > 1 else np.ones(len(best_two)),
             in_scope=in_scope,
-            abstain=in_scope < self._threshold,
+            abstain=in_scope < self._settings.threshold,
             nearest_tasks=nearest_tasks,
             nearest_classes=closest - self._starts[nearest_tasks],
         )
 
-    def task_scores(self, features: FloatArray) -> Float64:
-        """log P(task | x), (N, T), tasks in the order given to the router.
-
-        Among more classes than the router is exhaustive up to, only the nearest are looked at; a task with none of them
-        gets -inf.
-        """
-        everything = self._numbers(self._names)
-        columns = self._columns(everything)
-        batches = [
-            self._log_probabilities(self._index.look(self._whitened(some), columns), everything)
-            for some in self._batches(features)
+    def class_distances(self, points: Float64) -> Neighbours:
+        """How far whitened rows (N, d) are from the classes looked at, for choosing settings."""
+        columns = self._columns(self._numbers(self._names))
+        made = [
+            self._distances(points[start : start + _ROWS_AT_ONCE], columns)
+            for start in range(0, max(1, len(points)), _ROWS_AT_ONCE)
         ]
-        return np.concatenate([np.empty((0, len(self._names))), *batches])
+        return Neighbours(
+            squared_distances=np.concatenate([one.squared_distances for one in made]),
+            columns=np.concatenate([one.columns for one in made]),
+            are_all=all(one.are_all for one in made),
+        )
+
+    def _distances(self, points: Float64, columns: Int64) -> Neighbours:
+        near = self._index.look(points, columns)
+        return near if self._own is None else self._own.rescored(points, near)
 
     def in_scope_scores(self, features: FloatArray) -> Float64:
         """(N,), higher is more in scope: how much nearer the nearest class is than the background of all examples."""
-        everything = self._numbers(self._names)
-        columns = self._columns(everything)
-        batches = [self._scope.scores(self._spectrum.coordinates(some), columns) for some in self._batches(features)]
-        return np.concatenate([np.empty(0), *batches])
-
-    def negative_half_distances(self, features: FloatArray) -> Float64:
-        """(N, K), -d² / 2 to every class mean, before any temperature: what `choose_temperature` wants."""
-        return self._class_scores(features, np.arange(len(self._task_of_class)))
-
-    def class_log_probabilities(self, features: FloatArray, task: str) -> Float64:
-        """log P(class | task, x), (N, C of that task), from the class means alone, at the router's temperature."""
-        columns = self._columns(self._numbers([task]))
-        return log_softmax(self._class_scores(features, columns) / self._temperature)
-
-    def nearest_classes(self, features: FloatArray, k: int) -> list[tuple[NearestClass, ...]]:
-        """For each row its k nearest classes, nearest first; fewer where there are fewer.
-
-        Above as many classes as the router is exhaustive up to, k is at most `NEAREST`.
-        """
-        if k < 1:
-            raise ValueError(f"k must be 1 or more, got {k}")
-        everything = self._columns(self._numbers(self._names))
-        found = []
-        for some in self._batches(features):
-            near = self._index.look(self._whitened(some), everything)
-            order = np.argsort(near.squared_distances, axis=1, kind="stable")[:, :k]
-            distances = np.take_along_axis(near.squared_distances, order, axis=1)
-            columns = np.take_along_axis(near.columns, order, axis=1)
-            found += [
-                tuple(self._named(int(column), float(distance)) for column, distance in zip(*row, strict=True))
-                for row in zip(columns, distances, strict=True)
-            ]
-        return found
+        columns = self._columns(self._numbers(self._names))
+        return np.concatenate([self._scope.scores(some, columns) for some in self._batches(features)])
 
     def _see(self, features: FloatArray, chosen: Int64) -> _Seen:
         columns = self._columns(chosen)
-        coordinates = self._spectrum.coordinates(features)
-        near = self._index.look(coordinates * self._scales, columns)
+        points = self._whitening.apply(features)
+        near = self._index.look(points, columns)
+        scored = near if self._own is None else self._own.rescored(points, near)
         closest = near.squared_distances.argmin(axis=1)
         return _Seen(
             near=near,
-            probabilities=np.exp(self._log_probabilities(near, chosen)),
-            in_scope=self._scope.scores(coordinates, columns),
+            probabilities=np.exp(self._log_probabilities(scored, chosen)),
+            in_scope=self._scope.scores(features, columns),
             closest=near.columns[np.arange(len(features)), closest],
         )
 
@@ -259,47 +238,37 @@ class CentroidRouter:
         seen = self._see(features, chosen)
         # stable: of equal probabilities the task that came first; two at least, for the margin
         order = np.argsort(-seen.probabilities, axis=1, kind="stable")[:, : max(top_k, 2)]
-        decisions = []
-        for row, best_first in enumerate(order):
-            names = [self._names[chosen[task]] for task in best_first]
-            scores = seen.probabilities[row, best_first].tolist()
-            in_scope = float(seen.in_scope[row])
-            decisions.append(
-                Decision(
-                    tasks=tuple(names[:top_k]),
-                    scores=tuple(scores[:top_k]),
-                    margin=scores[0] - scores[1] if len(scores) > 1 else 1.0,
-                    in_scope=in_scope,
-                    abstain=in_scope < self._threshold,
-                    reason=self._reason(names, scores, in_scope, int(seen.closest[row])),
-                )
-            )
-        return decisions
+        nearest = np.argsort(seen.near.squared_distances, axis=1, kind="stable")[:, :NEAREST_TOLD]
+        return [self._decision(seen, chosen, row, order[row], nearest[row], top_k) for row in range(len(features))]
 
-    def _reason(self, tasks: list[str], scores: list[float], in_scope: float, closest: int) -> str:
-        nearest = self._named(closest, 0.0)
-        names = self._class_names.get(nearest.task)
-        what = f"class {nearest.number}" if names is None else f"'{names[nearest.number]}'"
-        parts = [f"nearest class is {what} of '{nearest.task}'"]
-        if nearest.task != tasks[0]:
-            parts.append(f"all classes of '{tasks[0]}' together weigh more")
-        if len(tasks) > 1:
-            parts.append(f"P {scores[0]:.2f}, runner-up '{tasks[1]}' {scores[1]:.2f}")
-        else:
-            parts.append("no other task to choose from")
-        if in_scope < self._threshold:
-            parts.insert(0, f"abstained: in scope {in_scope:.1f}, below the threshold {self._threshold:.1f}")
-        elif self._threshold > -math.inf:
-            parts.append(f"in scope {in_scope:.1f}, threshold {self._threshold:.1f}")
-        return "; ".join(parts)
+    def _decision(
+        self, seen: _Seen, chosen: Int64, row: int, best_first: Int64, nearest: Int64, top_k: int
+    ) -> Decision:
+        """Args: best_first: (T,), places within `chosen`; nearest: (k,), places among the classes looked at."""
+        names = tuple(self._names[chosen[task]] for task in best_first)
+        scores = tuple(seen.probabilities[row, best_first].tolist())
+        in_scope = float(seen.in_scope[row])
+        columns, distances = seen.near.columns[row, nearest], seen.near.squared_distances[row, nearest]
+        near = tuple(self._named(int(column), float(far)) for column, far in zip(columns, distances, strict=True))
+        called = self._class_names.get(near[0].task)
+        what = f"class {near[0].number}" if called is None else f"'{called[near[0].number]}'"
+        return Decision(
+            tasks=names[:top_k],
+            scores=scores[:top_k],
+            runner_up=names[1] if len(names) > 1 else None,
+            margin=scores[0] - scores[1] if len(scores) > 1 else 1.0,
+            in_scope=in_scope,
+            threshold=self._settings.threshold,
+            abstain=in_scope < self._settings.threshold,
+            nearest=near,
+            reason=reason_of(names[:2], scores[:2], what, near[0].task, in_scope, self._settings.threshold),
+        )
 
     def _batches(self, features: FloatArray) -> Iterator[FloatArray]:
-        check_features(features, len(self._spectrum.origin))
-        for start in range(0, len(features), _ROWS_AT_ONCE):
+        """One or more; without rows, one that is empty."""
+        check_features(features, self.width)
+        for start in range(0, max(len(features), 1), _ROWS_AT_ONCE):
             yield features[start : start + _ROWS_AT_ONCE]
-
-    def _whitened(self, features: FloatArray) -> Float64:
-        return self._spectrum.coordinates(features) * self._scales
 
     def _columns(self, chosen: Int64) -> Int64:
         """The class means of these tasks."""
@@ -307,24 +276,19 @@ class CentroidRouter:
 
     def _log_probabilities(self, near: Neighbours, chosen: Int64) -> Float64:
         """(N, len(chosen))"""
-        scores = near.squared_distances / (-2 * self._temperature)
-        tasks = np.searchsorted(chosen, self._task_of_class[near.columns])  # places within `chosen`
+        scores = near.squared_distances / (-2 * self._settings.temperature)
         if near.are_all:
-            return task_log_probabilities(scores, np.searchsorted(tasks[0], np.arange(len(chosen))))
+            theirs = self._task_of_class[self._columns(chosen)]  # growing
+            return task_log_probabilities(scores, np.searchsorted(theirs, chosen))
+        tasks = np.searchsorted(chosen, self._task_of_class[near.columns])  # places within `chosen`
         return task_log_probabilities_of_nearest(scores, tasks, len(chosen))
-
-    def _class_scores(self, features: FloatArray, columns: Int64) -> Float64:
-        batches = [
-            self._index.squared_distances(self._whitened(some), columns) / -2 for some in self._batches(features)
-        ]
-        return np.concatenate([np.empty((0, len(columns))), *batches])
 
     def _numbers(self, names: Sequence[str]) -> Int64:
         """The tasks' places in the router, growing."""
-        unknown = sorted(set(names) - set(self._names))
+        unknown = sorted(set(names) - set(self._number))
         if unknown or not names:
             raise ValueError(f"expected one or more of the tasks {', '.join(self._names)}; got {unknown or 'none'}")
-        return np.array(sorted({self._names.index(name) for name in names}), dtype=np.int64)
+        return np.array(sorted({self._number[name] for name in names}), dtype=np.int64)
 
     def _named(self, column: int, squared_distance: float) -> NearestClass:
         task = int(self._task_of_class[column])
@@ -356,10 +320,17 @@ def _checked_names(
     return {task: tuple(class_names[task]) for task in sizes}
 
 
-def _check_settings(threshold: float, temperature: float, shrinkage: float) -> None:
-    if not (0 < temperature < math.inf):
-        raise ValueError(f"temperature must be a positive number, got {temperature}")
-    if math.isnan(threshold):
+def _check_settings(settings: Calibration) -> None:
+    if not (0 < settings.temperature < math.inf):
+        raise ValueError(f"temperature must be a positive number, got {settings.temperature}")
+    if math.isnan(settings.threshold):
         raise ValueError("threshold must be a number (-inf to never abstain), got NaN")
-    if not 0 <= shrinkage <= 1:
-        raise ValueError(f"shrinkage must be a share from 0 to 1, got {shrinkage}")
+    if not 0 <= settings.shrinkage <= 1:
+        raise ValueError(f"shrinkage must be a share from 0 to 1, got {settings.shrinkage}")
+    if not 0 <= settings.own_share < 1:
+        raise ValueError(f"own share must be from 0 to below 1, got {settings.own_share}")
+
+
+def _shape_of(centroids: Centroids) -> Shape | None:
+    degrees = int(centroids.counts.sum()) - len(centroids.counts)
+    return None if centroids.corner is None else Shape(scatter=centroids.corner, degrees=degrees)

@@ -2,7 +2,7 @@
 
     in scope = (x - m₀)ᵀ Σ₀⁻¹ (x - m₀) - min_c (x - m_c)ᵀ Σ_w⁻¹ (x - m_c)             higher: more in scope
     Σ_w = the within-class covariance, shrunk by the share 0.5
-    Σ₀  = 1.2 · (Σ_w + Σ_b)            Σ_b = Σ_c n_c (m_c - m₀)(m_c - m₀)ᵀ / n = (Σ x xᵀ - S) / n - m₀ m₀ᵀ
+    Σ₀  = 1.2 · (Σ_w + Σ_b)            Σ_b = Σ_c n_c (m_c - m₀)(m_c - m₀)ᵀ / n
 
 This generalises the relative Mahalanobis distance (Ren et al., 2021, arXiv:2106.09022), with the sign turned: there Σ₀
 and Σ_w are fitted apart. With few examples they are then shrunk by different shares, and their difference says more
@@ -22,8 +22,8 @@ from __future__ import annotations
 import numpy as np
 
 from routing.neighbours import ClassIndex
-from routing.statistics import Float64, Int64, Totals
-from routing.whitening import Spectrum
+from routing.statistics import Float64, FloatArray, Int64
+from routing.whitening import Covariance, Whitening
 
 SHRINKAGE = 0.5  # of Σ_w, for this score only; see the table above
 BACKGROUND_FACTOR = 1.2  # how much wider than Σ_w + Σ_b the background is
@@ -32,28 +32,35 @@ BACKGROUND_FACTOR = 1.2  # how much wider than Σ_w + Σ_b the background is
 class Scope:
     """The in-scope score of a portfolio. Never changes once it is made."""
 
-    def __init__(self, spectrum: Spectrum, totals: Totals, counts: Int64, coordinates: Float64, few: int) -> None:
+    def __init__(self, whitening: Whitening, means: Float64, counts: Int64, few: int) -> None:
         """
         Args:
-            spectrum: of the within-class covariance, its origin the mean m₀ of all examples.
+            whitening: of Σ_w shrunk by SHRINKAGE, its origin the mean m₀ of all examples.
+            means: (K, d), of the classes, in that space.
             counts: (K,), the examples of each class.
-            coordinates: (K, d), the class means in the spectrum's coordinates.
             few: up to how many class means are searched exhaustively.
         """
-        self._scales = spectrum.scales(SHRINKAGE)
-        means = coordinates * self._scales  # here Σ_w is the identity
+        self._whitening = whitening
+        self._means = means
+        self._counts = counts
+        self._few = few
         self._index = ClassIndex(means, few=few)
-        self._background: _FewMeans | _ManyMeans
-        if len(means) < len(self._scales):
-            self._background = _FewMeans(means * np.sqrt(counts / totals.rows)[:, None])
-        else:
-            between = (totals.second_moment - totals.within) / totals.rows - np.outer(spectrum.origin, spectrum.origin)
-            whitening = spectrum.vectors * self._scales  # (d, d)
-            self._background = _ManyMeans(whitening.T @ between @ whitening)
+        spread = means * np.sqrt(counts / counts.sum())[:, None]  # AᵀA = Σ_b, where Σ_w is the identity
+        self._background = _FewMeans(spread) if len(means) < means.shape[1] else _ManyMeans(spread.T @ spread)
 
-    def scores(self, coordinates: Float64, columns: Int64) -> Float64:
+    @classmethod
+    def of(cls, covariance: Covariance, means: Float64, counts: Int64, few: int) -> Scope:
+        """Args: means: (K, d), of the classes, as features."""
+        whitening = covariance.whitening(SHRINKAGE)
+        return cls(whitening, whitening.apply(means), counts, few)
+
+    def leading(self, width: int) -> Scope:
+        """The same judged by the first features alone."""
+        return Scope(self._whitening.leading(width), self._means[:, :width], self._counts, self._few)
+
+    def scores(self, features: FloatArray, columns: Int64) -> Float64:
         """(N, d) -> (N,), the nearest class looked for among these class means."""
-        points = coordinates * self._scales
+        points = self._whitening.apply(features)
         nearest = self._index.look(points, columns, nearest=1).squared_distances.min(axis=1)
         return np.asarray(self._background.squared_distances(points) / BACKGROUND_FACTOR - nearest)
 

@@ -2,7 +2,7 @@
 
 per class c:   n_c = |c|,   m_c = (1 / n_c) Σ_{x in c} x
 per task:      S = Σ_c Σ_{x in c} (x - m_c)(x - m_c)ᵀ                  within-class scatter
-over tasks:    Σ S,   Σ x,   Σ x xᵀ = Σ S + Σ_c n_c m_c m_cᵀ           running totals
+over tasks:    Σ S,   Σ x                                               running totals
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ class Centroids:
 
     counts: Int64  # (C,), each 1 or more
     means: Float64  # (C, d)
+    corner: Float64 | None = None  # (b, b), of the scatter: its first b features, for own.py
 
     def __post_init__(self) -> None:
         if self.means.ndim != 2 or self.counts.shape != (len(self.means),) or len(self.means) == 0:
@@ -50,13 +51,11 @@ class Totals:
     classes: int
     feature_sum: Float64  # (d,)
     within: Float64  # (d, d)
-    second_moment: Float64  # (d, d), about the origin
 
     @classmethod
     def zero(cls, width: int) -> Totals:
         """The totals of no task."""
-        square = np.zeros((width, width))
-        return cls(rows=0, classes=0, feature_sum=np.zeros(width), within=square, second_moment=square.copy())
+        return cls(rows=0, classes=0, feature_sum=np.zeros(width), within=np.zeros((width, width)))
 
     @property
     def width(self) -> int:
@@ -90,22 +89,26 @@ class Totals:
                 f"expected features of width {self.width}, "
                 f"got means of width {centroids.width} and a scatter of {scatter.shape}"
             )
-        weighted = centroids.means * centroids.counts[:, None]  # (C, d)
+        feature_sum = (centroids.means * centroids.counts[:, None]).sum(axis=0)
         return Totals(
             rows=self.rows + sign * int(centroids.counts.sum()),
             classes=self.classes + sign * len(centroids.counts),
-            feature_sum=self.feature_sum + sign * weighted.sum(axis=0),
+            feature_sum=self.feature_sum + sign * feature_sum,
             within=self.within + sign * scatter,
-            second_moment=self.second_moment + sign * (scatter + _symmetric(centroids.means.T @ weighted)),
         )
 
 
-def summarise(features: FloatArray, classes: npt.NDArray[np.integer], n_classes: int) -> tuple[Centroids, Float64]:
+def summarise(
+    features: FloatArray, classes: npt.NDArray[np.integer], n_classes: int, corner: int = 0
+) -> tuple[Centroids, Float64]:
     """Counts and means per class, and the within-class scatter (d, d), all in float64.
+
+    The scatter is rounded to what float32 can say, so that it is stored in half the bytes and still subtracted exactly.
 
     Args:
         features: (N, d).
         classes: (N,), from 0 to n_classes - 1; every class occurs.
+        corner: of how many leading features the centroids keep the scatter, too.
 
     Raises:
         ValueError: a wrong shape, a NaN or infinite feature, a class that does not occur.
@@ -123,7 +126,9 @@ def summarise(features: FloatArray, classes: npt.NDArray[np.integer], n_classes:
             means[number] = centred[members].mean(axis=0)
             centred[members] -= means[number]
     counts = np.bincount(classes, minlength=n_classes).astype(np.int64)
-    return Centroids(counts=counts, means=means), _symmetric(centred.T @ centred)
+    scatter = _symmetric(centred.T @ centred).astype(np.float32).astype(np.float64)
+    kept = scatter[:corner, :corner].copy() if corner else None
+    return Centroids(counts=counts, means=means, corner=kept), scatter
 
 
 def check_features(features: FloatArray, width: int | None = None) -> None:
@@ -142,18 +147,20 @@ def check_features(features: FloatArray, width: int | None = None) -> None:
 
 def centroids_to_bytes(centroids: Centroids) -> bytes:
     """Safetensors; equal centroids give equal bytes."""
-    return save({"counts": centroids.counts, "means": np.ascontiguousarray(centroids.means)})
+    tensors = {"counts": centroids.counts, "means": np.ascontiguousarray(centroids.means)}
+    return save(tensors if centroids.corner is None else {**tensors, "corner": _smallest(_packed(centroids.corner))})
 
 
 def centroids_from_bytes(data: bytes) -> Centroids:
     """What `centroids_to_bytes` wrote. ValueError if the bytes are anything else."""
     tensors = _load(data, "centroids", {"counts", "means"})
-    return Centroids(counts=tensors["counts"].astype(np.int64), means=tensors["means"])
+    corner = _unpacked(tensors["corner"]) if "corner" in tensors else None
+    return Centroids(counts=tensors["counts"].astype(np.int64), means=tensors["means"], corner=corner)
 
 
 def scatter_to_bytes(scatter: Float64) -> bytes:
-    """Safetensors of the upper triangle: half the bytes of the (d, d) matrix, which is symmetric."""
-    return save({"scatter": _packed(scatter)})
+    """Safetensors of the upper triangle of the (d, d) matrix, which is symmetric; as float32 where that loses nothing."""
+    return save({"scatter": _smallest(_packed(scatter))})
 
 
 def scatter_from_bytes(data: bytes) -> Float64:
@@ -161,34 +168,48 @@ def scatter_from_bytes(data: bytes) -> Float64:
     return _unpacked(_load(data, "scatter", {"scatter"})["scatter"])
 
 
+def features_to_bytes(features: FloatArray) -> bytes:
+    """Safetensors of features (N, d), as float32."""
+    return save({"features": np.ascontiguousarray(features, dtype=np.float32)})
+
+
+def features_from_bytes(data: bytes) -> FloatArray:
+    """What `features_to_bytes` wrote. ValueError if the bytes are anything else."""
+    return _load(data, "features", {"features"})["features"].astype(np.float32)
+
+
 def totals_to_bytes(totals: Totals) -> bytes:
-    """Safetensors; the two matrices are kept as upper triangles."""
+    """Safetensors; the matrix is kept as its upper triangle."""
     return save(
         {
             "rows_and_classes": np.array([totals.rows, totals.classes], dtype=np.int64),
             "feature_sum": totals.feature_sum,
             "within": _packed(totals.within),
-            "second_moment": _packed(totals.second_moment),
         }
     )
 
 
 def totals_from_bytes(data: bytes) -> Totals:
     """What `totals_to_bytes` wrote. ValueError if the bytes are anything else."""
-    tensors = _load(data, "totals", {"rows_and_classes", "feature_sum", "within", "second_moment"})
+    tensors = _load(data, "totals", {"rows_and_classes", "feature_sum", "within"})
     rows, classes = tensors["rows_and_classes"]
     return Totals(
         rows=int(rows),
         classes=int(classes),
         feature_sum=tensors["feature_sum"],
         within=_unpacked(tensors["within"]),
-        second_moment=_unpacked(tensors["second_moment"]),
     )
 
 
 def _symmetric(matrix: Float64) -> Float64:
     """The same matrix without the last-bit differences a product may leave between its two triangles."""
     return np.asarray((matrix + matrix.T) / 2)
+
+
+def _smallest(numbers: Float64) -> FloatArray:
+    """As float32 where that loses nothing."""
+    single = numbers.astype(np.float32)
+    return single if np.array_equal(single, numbers) else numbers
 
 
 def _packed(matrix: Float64) -> Float64:
@@ -214,6 +235,6 @@ def _load(data: bytes, what: str, keys: set[str]) -> dict[str, Float64]:
         tensors = load(data)
     except SafetensorError as error:
         raise ValueError(f"expected the {what} as safetensors, got {len(data)} bytes that are not: {error}") from error
-    if set(tensors) != keys:
+    if not keys <= set(tensors):
         raise ValueError(f"expected the {what} with {sorted(keys)}, got {sorted(tensors)}")
     return {key: tensor.astype(np.float64) for key, tensor in tensors.items()}

@@ -1,10 +1,12 @@
-"""One covariance from a scatter matrix, taken apart once, so that shrinking it by any share is cheap.
+"""One covariance from a scatter matrix, shrunk, and the space in which it is round.
 
-    S / n = V diag(λ) Vᵀ
-    Σ_ρ   = (1 - ρ) S / n + ρ λ̄ I = V diag((1 - ρ) λ + ρ λ̄) Vᵀ            λ̄: the mean of λ
-    |z - z'|² = (x - x')ᵀ Σ_ρ⁻¹ (x - x')   for   z = ((1 - ρ) λ + ρ λ̄)^(-1/2) · Vᵀ x
+    Σ_ρ = (1 - ρ) S / n + ρ λ̄ I = L Lᵀ                                     λ̄: the mean variance, tr(S / n) / d
+    |z - z'|² = (x - x')ᵀ Σ_ρ⁻¹ (x - x')      for   z = L⁻¹ (x - m₀)
 
-The share that needs no validation data is the oracle approximating shrinkage: Chen, Wiesel, Eldar, Hero, 2010,
+L⁻¹ is lower triangular, so the first w numbers of z depend on the first w features only, and whiten those: a look at fewer
+features is the same arithmetic, cut short.
+
+The share ρ that needs no validation data is the oracle approximating shrinkage: Chen, Wiesel, Eldar, Hero, 2010,
 arXiv:0907.4698, equation 23. It needs tr(S) and tr(S²) only.
 """
 
@@ -13,33 +15,59 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg.lapack import dtrtri
 
 from routing.statistics import Float64, FloatArray
 
-_SMALLEST_VARIANCE = 1e-10  # relative to the mean variance: a direction without any spread must not divide by zero
+# A direction without any spread must not divide by zero, nor by what rounding a scatter to float32 leaves of it.
+_LEAST_SHRINKAGE = 1e-4  # that rounding moves no variance by more than d λ̄ / 2²⁴
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Spectrum:
-    """A covariance in the coordinates in which it, and all that is shrunk from it, is diagonal."""
+class Whitening:
+    """The way into a space where squared Euclidean distance is the Mahalanobis distance."""
 
     origin: Float64  # (d,)
-    vectors: Float64  # (d, d), V
-    variances: Float64  # (d,), λ
-    oas: float  # the share ρ, in [0, 1], of the oracle approximating shrinkage
+    matrix: Float64  # (d, d), L⁻¹
 
-    def coordinates(self, features: FloatArray) -> Float64:
-        """(N, d) -> (N, d), Vᵀ (x - origin), in float64"""
-        return np.asarray((features - self.origin) @ self.vectors)
+    def apply(self, features: FloatArray) -> Float64:
+        """(N, d) -> (N, d), in float64"""
+        return np.asarray((features - self.origin) @ self.matrix.T)
 
-    def scales(self, shrinkage: float) -> Float64:
-        """(d,): coordinates times these lie in the space where squared distance is the Mahalanobis distance."""
-        mean = self.variances.mean()
-        shrunk = (1 - shrinkage) * self.variances + shrinkage * mean
-        return np.asarray(1 / np.sqrt(np.maximum(shrunk, _SMALLEST_VARIANCE * mean)))
+    def leading(self, width: int) -> Whitening:
+        """Of the first features alone; gives the first numbers of what this gives."""
+        return Whitening(origin=self.origin[:width], matrix=np.ascontiguousarray(self.matrix[:width, :width]))
 
 
-def fit_spectrum(origin: Float64, scatter: Float64, degrees: int) -> Spectrum:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Covariance:
+    """Of rows about the means of their classes, ready to be shrunk by any share."""
+
+    origin: Float64  # (d,)
+    matrix: Float64  # (d, d), S / n
+    mean_variance: float  # λ̄, of all features, also in `leading`
+    oas: float  # the share, in [0, 1], of the oracle approximating shrinkage
+
+    def whitening(self, share: float) -> Whitening:
+        """For this covariance shrunk by `share`, in [0, 1]; a ten-thousandth at least."""
+        share = max(share, _LEAST_SHRINKAGE)
+        shrunk = (1 - share) * self.matrix
+        shrunk[np.diag_indices(len(shrunk))] += share * self.mean_variance
+        inverse, failed = dtrtri(np.linalg.cholesky(shrunk), lower=1)
+        assert failed == 0  # a Cholesky factor has no zero on its diagonal
+        return Whitening(origin=self.origin, matrix=np.tril(inverse))
+
+    def leading(self, width: int) -> Covariance:
+        """Of the first features alone: shrunk by a share it is the corner of the whole one shrunk by it."""
+        return Covariance(
+            origin=self.origin[:width],
+            matrix=self.matrix[:width, :width],
+            mean_variance=self.mean_variance,
+            oas=self.oas,
+        )
+
+
+def fit_covariance(origin: Float64, scatter: Float64, degrees: int) -> Covariance:
     """The covariance of a scatter of `degrees` degrees of freedom: rows less the means taken off.
 
     Works with more features than degrees of freedom. A scatter that says nothing, as from classes of one example each,
@@ -47,10 +75,12 @@ def fit_spectrum(origin: Float64, scatter: Float64, degrees: int) -> Spectrum:
     """
     width = len(scatter)
     if degrees < 1 or not np.trace(scatter) > 0:
-        return Spectrum(origin=origin, vectors=np.eye(width), variances=np.ones(width), oas=1.0)
+        return Covariance(origin=origin, matrix=np.eye(width), mean_variance=1.0, oas=1.0)
     covariance = scatter / degrees
-    variances, vectors = np.linalg.eigh(covariance)
-    return Spectrum(origin=origin, vectors=vectors, variances=variances, oas=oas_shrinkage(covariance, degrees))
+    mean_variance = float(np.trace(covariance)) / width
+    return Covariance(
+        origin=origin, matrix=covariance, mean_variance=mean_variance, oas=oas_shrinkage(covariance, degrees)
+    )
 
 
 def oas_shrinkage(covariance: Float64, degrees: int) -> float:

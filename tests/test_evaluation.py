@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from safetensors.numpy import save
@@ -9,6 +11,7 @@ from safetensors.numpy import save
 from portfolio.errors import DamagedBlob
 from portfolio.evaluation import Astray, EvaluationSet, KnownTask, measure
 from portfolio.records import UNKNOWN_LABEL
+from routing.cascade import Cascade, FirstLook
 from routing.router import CentroidRouter
 from routing.statistics import Totals, summarise
 
@@ -18,14 +21,19 @@ LABELS = {"east": ("no", "yes"), "west": ("maybe", "yes")}
 EAST_NO, EAST_YES, WEST_MAYBE, WEST_YES = (10, 0), (10, 6), (-10, 0), (-10, 6)
 
 
-def make_router(**settings):
+def make_router(first_width=0, first_look=None):
     totals, centroids = Totals.zero(2), {}
     for seed, (name, centres) in enumerate(CORNERS.items()):
         random = np.random.default_rng(seed)
         rows = np.concatenate([centre + random.normal(size=(20, 2)) for centre in centres]).astype(np.float32)
         centroids[name], scatter = summarise(rows, np.repeat([0, 1], 20), 2)
         totals = totals.add(centroids[name], scatter)
-    return CentroidRouter(totals, centroids, **settings)
+    return Cascade(CentroidRouter(totals, centroids), first_width, first_look)
+
+
+def with_threshold(router, threshold):
+    whole = router.whole.calibrated(replace(router.whole.settings, threshold=threshold))
+    return Cascade(whole, router.first_width, router.first_look)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +72,7 @@ def test_rows_at_home_are_scored_by_their_own_adapter(router):
     [cell] = measure("step", [east], router, nobody, others=[WEST])
     assert (cell.step, cell.task, cell.rows, cell.baseline) == ("step", "east", 4, 0.25)
     assert (cell.oracle, cell.routed, cell.routing, cell.floor) == (0.5, 0.5, 1.0, 1.0)
-    assert (cell.coverage, cell.selective) == (1.0, 0.5)
+    assert (cell.coverage, cell.selective, cell.astray_right) == (1.0, 0.5, 0.0)
     assert nobody.rows == []
 
 
@@ -75,13 +83,14 @@ def test_rows_that_go_astray_are_asked_only_where_the_other_task_knows_their_lab
     [cell] = measure("step", [east], router, ask, others=[WEST])
     assert ask.rows == [Astray(row=0, label="yes", chosen="west"), Astray(row=2, label="yes", chosen="west")]
     assert (cell.oracle, cell.routed, cell.routing) == (1.0, 0.5, 0.25)
+    assert cell.astray_right == 0.25  # row 0; row 2 was asked and said something else
     assert cell.floor == 0.75  # rows 0 and 2 by the label `yes` of the west, row 3 at home
 
 
 def test_where_nobody_can_be_asked_any_more_the_score_is_none_and_never_0(router):
     east = task("east", [WEST_YES, EAST_NO], [1, 0], [1, 0])
     [cell] = measure("step", [east], router, Asked(None), others=[WEST])
-    assert (cell.routed, cell.selective) == (None, None)
+    assert (cell.routed, cell.selective, cell.astray_right) == (None, None, None)
     assert (cell.oracle, cell.routing, cell.coverage) == (1.0, 0.5, 1.0)
 
 
@@ -99,13 +108,25 @@ def test_without_test_rows_nothing_is_scored(router):
 
 def test_what_is_abstained_on_counts_for_coverage_and_not_for_the_rest(router):
     points, labels = [EAST_NO, EAST_YES, (300, 300), (0, -400)], [0, 1, 1, 0]
-    scores = router.in_scope_scores(np.array(points, dtype=np.float32))
+    scores = router.whole.in_scope_scores(np.array(points, dtype=np.float32))
     assert max(scores[2:]) < min(scores[:2])
-    strict = make_router(threshold=float(min(scores[:2])))
+    strict = with_threshold(router, float(min(scores[:2])))
     east = task("east", points, labels, [0, 1, 0, 1])
     [cell] = measure("step", [east], strict, Asked([False, False]), others=[WEST])
     assert (cell.coverage, cell.selective) == (0.5, 1.0)
     assert cell.oracle == 0.5
+
+
+def test_a_row_that_the_first_look_is_sure_of_goes_where_that_look_says():
+    """The first look sees only how far east a row is, and is sure of all; the second sends the middle to the west, and
+    refuses what is so far north."""
+    sure = FirstLook(margin=0.5, in_scope=-np.inf, temperature=1.0)
+    east = task("east", [(-10, 300), (0, 300)], [0, 0], [0, 0])
+    cells = [
+        measure("step", [east], with_threshold(make_router(1, look), 0.0), Asked([]), others=[WEST])[0]
+        for look in (sure, None)
+    ]
+    assert [(cell.routing, cell.coverage) for cell in cells] == [(0.5, 1.0), (0.0, 0.0)]
 
 
 def test_an_evaluation_set_comes_back_from_its_bytes():

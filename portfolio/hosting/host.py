@@ -7,7 +7,7 @@ and norms stay the model's own code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,12 +35,12 @@ class Passed:
     last: Tensor  # (batch, time, hidden), the model's own last hidden state
 
 
-def default_feature_blocks(blocks: int) -> tuple[int, ...]:
-    """After how many blocks the pooled states are read: a third, two thirds and all of them.
+def default_feature_blocks(blocks: int, trunk: int) -> tuple[int, ...]:
+    """After how many blocks the pooled states are read: a third, the trunk, two thirds and all of them.
 
     Lower blocks know style and register, which tell domains apart; the last knows meaning: docs/decisions/0002-features.md.
     """
-    return tuple(sorted({max(1, round(blocks / 3)), max(1, round(2 * blocks / 3)), blocks}))
+    return tuple(sorted({max(1, round(blocks / 3)), max(1, trunk), max(1, round(2 * blocks / 3)), blocks}))
 
 
 class Host:
@@ -65,7 +65,7 @@ class Host:
         self.trunk = trunk
         self.pooling = pooling
         self.blocks = blocks_of(base.model)
-        self.feature_blocks = feature_blocks or default_feature_blocks(len(self.blocks))
+        self.feature_blocks = feature_blocks or default_feature_blocks(len(self.blocks), trunk)
         require(0 <= trunk < len(self.blocks), f"trunk must be 0 to {len(self.blocks) - 1} blocks, got {trunk}")
         require(pooling in POOLINGS, f"pooling must be one of {', '.join(POOLINGS)}; got {pooling!r}")
         self.sites: dict[str, Site] = find_sites(base.model)
@@ -99,18 +99,32 @@ class Host:
             trunk: from an earlier pass over the same rows: the trunk is not run again.
         """
         call = Call(host=self, plan=plan, trunk=trunk)
+        last = self._forward(batch, call)
+        states = {**call.states, len(self.blocks): last}
+        if trunk is None:
+            trunk = self._trunk_of(states, batch)
+        upper = [states[number] for number in self.feature_blocks if number > self.trunk]
+        features = torch.cat([trunk.features, self._features(upper, batch)], dim=1)
+        return Passed(trunk=trunk, features=features, last=last)
+
+    def run_trunk(self, batch: Batch) -> Trunk:
+        """The trunk alone: what stands above it does nothing. Hand it to `run` to go on."""
+        call = Call(host=self, plan=NO_ADAPTER, is_trunk_only=True)
+        self._forward(batch, call)
+        return self._trunk_of(call.states, batch)
+
+    def _forward(self, batch: Batch, call: Call) -> Tensor:
+        """The model's own last hidden state (batch, time, hidden) under this call."""
         token = CALL.set(call)
         try:
             last: Tensor = self.base.model(**batch.inputs()).last_hidden_state
         finally:
             CALL.reset(token)
-        states = {**call.states, len(self.blocks): last}
-        if trunk is None:
-            lower = [states[number] for number in self.feature_blocks if number <= self.trunk]
-            trunk = Trunk(states[self.trunk], self._features(lower, batch))
-        upper = [states[number] for number in self.feature_blocks if number > self.trunk]
-        features = torch.cat([trunk.features, self._features(upper, batch)], dim=1)
-        return Passed(trunk=trunk, features=features, last=last)
+        return last
+
+    def _trunk_of(self, states: Mapping[int, Tensor], batch: Batch) -> Trunk:
+        lower = [states[number] for number in self.feature_blocks if number <= self.trunk]
+        return Trunk(states[self.trunk], self._features(lower, batch))
 
     @property
     def feature_width(self) -> int:
@@ -207,14 +221,21 @@ def _skippable(host: Host, run: Callable[..., Output], number: int) -> Callable[
         if call is None or call.host is not host:
             return run(hidden_states, *args, **kwargs)
         if call.trunk is not None and number < host.trunk and beside:
-            return (call.trunk.state, *[None] * beside[0]) if beside[0] else call.trunk.state
+            return _as_output(call.trunk.state, beside[0])
         if call.trunk is not None and number == host.trunk:
             hidden_states = call.trunk.state  # also where the trunk has no blocks
         if number == host.trunk or number in host.feature_blocks:
             call.states[number] = hidden_states
+        if call.is_trunk_only and number >= host.trunk and beside:
+            return _as_output(hidden_states, beside[0])
         output = run(hidden_states, *args, **kwargs)
         if not beside:
             beside.append(len(output) - 1 if isinstance(output, tuple) else 0)
         return output
 
     return forward
+
+
+def _as_output(state: Tensor, beside: int) -> Output:
+    """What a block would return that leaves this state."""
+    return (state, *[None] * beside) if beside else state

@@ -98,6 +98,7 @@ class Call:
     host: object  # whose pass it is; slots of another host on the same model keep still
     plan: Plan
     trunk: Trunk | None = None  # given: the trunk's blocks hand its state on and do nothing
+    is_trunk_only: bool = False  # the blocks above the trunk do nothing
     states: dict[int, Tensor] = field(default_factory=dict)  # number of blocks passed -> (batch, time, hidden)
     reads: dict[str, Tensor] = field(default_factory=dict)  # site key -> what its adapter will read
 

@@ -9,17 +9,17 @@ from typing import IO, Any
 from rich.console import Console
 from rich.text import Text
 
-from portfolio.records import Answer
+from portfolio.records import Answer, Route
 from portfolio.reports.output import to_line
-from portfolio.reports.wording import percent, plain
+from portfolio.reports.routes import print_explanation
+from portfolio.reports.wording import cut, percent, plain
 
-NOBODY = "(nobody)"  # stands for the label and the adapter of an abstention
-
-_NARROWEST_TEXT = 24  # columns; on a terminal a text is cut to what is left, but not to less
+NOBODY = "(nobody)"  # stands for the label of an abstention
+BARE = "(base)"  # stands for the adapter where the bare base answers
 
 
 def answer_to_dict(answer: Answer) -> dict[str, Any]:
-    """`text, label, probability, task, adapter, abstained, route{tasks, scores, margin, reason}`."""
+    """`text, label, probability, task, adapter, abstained, route`, the last with every field of a route."""
     return dataclasses.asdict(answer)
 
 
@@ -33,35 +33,40 @@ def write_answers(answers: Sequence[Answer], stream: IO[str]) -> None:
 def print_answers(answers: Sequence[Answer], console: Console) -> None:
     """Write one line an answer: probability in %, label, adapter, text; on a terminal the text is cut to fit."""
     labels = [plain(answer.label or NOBODY, console) for answer in answers]
-    adapters = [answer.adapter or "" for answer in answers]
+    adapters = [answer.adapter or ("" if answer.abstained else BARE) for answer in answers]
     label_width, adapter_width = max(map(len, labels), default=0), max(map(len, adapters), default=0)
     for answer, label, adapter in zip(answers, labels, adapters, strict=True):
         start = f"{percent(answer.probability):>5}  {label:<{label_width}}  {adapter:<{adapter_width}}  "
-        text = plain(answer.text, console)
-        if console.is_terminal:
-            text = _cut(text, max(console.width - len(start), _NARROWEST_TEXT), console)
-        style = "dim" if answer.abstained else ""
-        console.print(Text(start + text, style=style), soft_wrap=True)
+        text = cut(plain(answer.text, console), len(start), console)
+        console.print(Text(start + text, style="dim" if answer.abstained else ""), soft_wrap=True)
 
 
-def print_explained(answers: Sequence[Answer], console: Console) -> None:
-    """Write each answer over some lines: the text, what is said to it, by whom, and why this task."""
+def print_explained(answers: Sequence[Answer], console: Console, *, in_full: bool = False) -> None:
+    """Write each answer over some lines: the text, what is said to it, by whom, and why this task.
+
+    Args:
+        in_full: everything that the route says, not its reason alone.
+    """
     for answer in answers:
         console.print(Text(plain(answer.text, console), style="bold"))
         console.print(Text(f"  {plain(_said(answer), console)}"), soft_wrap=True)
-        tasks = zip(answer.route.tasks, answer.route.scores, strict=True)
-        route = ", ".join(f"{task} {percent(score)} %" for task, score in tasks)
-        console.print(Text(f"  route: {route}; {plain(answer.route.reason, console)}", style="dim"), soft_wrap=True)
+        if in_full:
+            print_explanation(answer.route, console)
+        else:
+            console.print(Text(f"  route: {plain(_why(answer.route), console)}", style="dim"), soft_wrap=True)
         console.print()
 
 
+def _why(route: Route) -> str:
+    tasks = ", ".join(f"{task} {percent(score)} %" for task, score in zip(route.tasks, route.scores, strict=True))
+    return f"{tasks}; {route.reason}" if tasks else route.reason
+
+
 def _said(answer: Answer) -> str:
+    if answer.abstained and answer.route.decided_by == "rules":
+        return "no answer: the rules let no task answer this (what they say: portfolio rules)"
     if answer.abstained:
         return "no answer: no task knows such inputs (to have one all the same: --always)"
+    if answer.adapter is None:
+        return f"{answer.label}, the nearest class of {answer.task}, by the bare base"
     return f"{answer.label}, {percent(answer.probability)} %, by {answer.adapter}"
-
-
-def _cut(text: str, width: int, console: Console) -> str:
-    if len(text) <= width:
-        return text
-    return text[: width - 1] + ("~" if console.options.ascii_only else "…")

@@ -16,7 +16,7 @@ from portfolio.errors import NotFound
 from portfolio.records import AdapterRecord, Cell, Snapshot, TaskRecord
 from portfolio.reports.report import TaskFigures, figures_now, figures_of, rows_of, score
 from portfolio.reports.summary import EMPTY
-from portfolio.reports.tables import figures_table, print_table
+from portfolio.reports.tables import fields_table, figures_table, print_table
 from portfolio.reports.wording import NOTHING, count, duration, percent, plain, size
 
 _HEX = 12  # digits of a digest that are shown
@@ -67,6 +67,11 @@ def print_tasks(snapshot: Snapshot, console: Console) -> None:
     print_table(figures_table(headers, rows, console, left=2), console)
     legend = "oracle, routed: test accuracy now in %, with the task given, and with the router choosing"
     console.print(Text(legend, style="dim"))
+    tagged = [task for task in snapshot.tasks if task.tags]
+    if tagged:
+        _print_section("tags", console)
+    for task in tagged:
+        console.print(Text(plain(f"{task.name}: {_tags(task)}", console)))
 
 
 def print_task(snapshot: Snapshot, name: str, console: Console) -> None:
@@ -131,6 +136,7 @@ def _task_fields(
         "columns": {"text": text, "pair": pair, "label": label},
         "seed": task.seed,
         "notes": list(task.notes),
+        "tags": dict(task.tags),
         "added_at": task.added_at,
         "sources": [dataclasses.asdict(source) for source in task.sources],
         "adapters": [_adapter_fields(adapter) for adapter in adapters],
@@ -163,8 +169,14 @@ def _task_lines(task: TaskRecord) -> list[tuple[str, str]]:
         ("columns", columns),
         ("seed of splits", str(task.seed)),
         (count(len(task.labels), "label"), ", ".join(task.labels)),
+        *([("tags", _tags(task))] if task.tags else []),
         *(("note", note) for note in task.notes),
     ]
+
+
+def _tags(task: TaskRecord) -> str:
+    """`risk = high, tenant = acme`"""
+    return ", ".join(f"{key} = {value}" for key, value in task.tags)
 
 
 def _adapter_lines(adapter: AdapterRecord) -> list[tuple[str, str]]:
@@ -195,13 +207,7 @@ def _print_section(title: str, console: Console) -> None:
 
 
 def _print_fields(fields: Sequence[tuple[str, str]], console: Console) -> None:
-    """Names to the left, what they hold to the right, over as many lines as it takes."""
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(no_wrap=True, style="dim")
-    grid.add_column(overflow="fold")
-    for field, value in fields:
-        grid.add_row(field, Text(plain(value, console)))
-    console.print(grid)
+    console.print(fields_table(fields, console))
 
 
 def _history_table(cells: Sequence[Cell], console: Console) -> Table:

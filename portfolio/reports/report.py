@@ -17,6 +17,7 @@ import numpy as np
 
 from portfolio.records import AdapterRecord, Cell, Snapshot, TaskRecord
 from portfolio.reports import metrics
+from portfolio.reports.router import RouterFigures, figures_of_router
 
 # How each figure is computed, T tasks counted from 0. Printed beside the figure, as definitions differ in the field.
 FORMULAS: Mapping[str, str] = MappingProxyType(
@@ -34,9 +35,15 @@ FORMULAS: Mapping[str, str] = MappingProxyType(
         "fwt": "mean over i >= 1 of R[i-1, i] - b[i], with b[i] the accuracy of always saying the most frequent "
         "training label; undefined while no task could be scored before it was added",
         "routing_accuracy": "share of test rows sent to their own task, forced; mean over tasks, now",
+        "astray_right": "share of test rows sent to another task that still got the right label, forced; "
+        "mean over tasks, now",
         "coverage": "share of test rows answered when the router may abstain; mean over tasks, now",
         "selective_accuracy": "routed accuracy over the rows answered when it may abstain; mean over tasks, now",
         "floor": "routed accuracy of the whitened class centroids alone, without adapters; mean over tasks, now",
+        "asked": "share of validation rows for which the frozen base was asked, as the trunk alone was not sure; "
+        "1 where it always is",
+        "ece": "expected calibration error of P(task | x) on validation rows: mean over bins of probability of "
+        "|accuracy - mean probability|, weighted by the rows of a bin; before: at temperature 1",
     }
 )
 
@@ -79,6 +86,7 @@ class TaskFigures:
     oracle: float | None
     routed: float | None
     routing_accuracy: float | None
+    astray_right: float | None  # share of rows that another task answered, and rightly
     coverage: float | None
     selective_accuracy: float | None
     floor: float | None
@@ -120,10 +128,11 @@ class Report:
     oracle: Results
     routed: Results
     routing_accuracy: float | None
+    astray_right: float | None
     coverage: float | None
-    coverage_wanted: float | None  # the share of in-scope rows the abstention threshold was chosen to keep
     selective_accuracy: float | None
     floor: float | None
+    router: RouterFigures | None  # None while there is no task
     per_task: tuple[TaskFigures, ...]  # now
     costs: tuple[Cost, ...]  # one an adapter, in the order of the tasks
 
@@ -136,10 +145,11 @@ class Report:
             "oracle": _results_to_dict(self.oracle),
             "routed": _results_to_dict(self.routed),
             "routing_accuracy": self.routing_accuracy,
+            "astray_right": self.astray_right,
             "coverage": self.coverage,
-            "coverage_wanted": self.coverage_wanted,
             "selective_accuracy": self.selective_accuracy,
             "floor": self.floor,
+            "router": None if self.router is None else dataclasses.asdict(self.router),
             "per_task": [dataclasses.asdict(figures) for figures in self.per_task],
             "costs": [dataclasses.asdict(cost) for cost in self.costs],
             "formulas": dict(FORMULAS),
@@ -163,10 +173,11 @@ def build_report(snapshot: Snapshot) -> Report:
         oracle=_results(cells, tasks, baselines, lambda cell: cell.oracle),
         routed=_results(cells, tasks, baselines, lambda cell: cell.routed),
         routing_accuracy=_mean(figures.routing_accuracy for figures in per_task),
+        astray_right=_mean(figures.astray_right for figures in per_task),
         coverage=_mean(figures.coverage for figures in per_task),
-        coverage_wanted=snapshot.router.coverage if snapshot.router else None,
         selective_accuracy=_mean(figures.selective_accuracy for figures in per_task),
         floor=_mean(figures.floor for figures in per_task),
+        router=None if snapshot.router is None else figures_of_router(snapshot.router),
         per_task=per_task,
         costs=_costs(snapshot.tasks, snapshot.adapters),
     )
@@ -190,6 +201,7 @@ def figures_of(cell: Cell) -> TaskFigures:
         oracle=score(cell.oracle),
         routed=score(cell.routed),
         routing_accuracy=score(cell.routing),
+        astray_right=score(cell.astray_right),
         coverage=score(cell.coverage),
         selective_accuracy=score(cell.selective),
         floor=score(cell.floor),

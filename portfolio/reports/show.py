@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.console import Console
 from rich.text import Text
 
-from portfolio.records import AdapterRecord, Answer, Snapshot
+from portfolio.records import AdapterRecord, Answer, Route, RouterState, Snapshot
+from portfolio.reports import permits, router
 from portfolio.reports.answers import print_answers, print_explained
+from portfolio.reports.judgement import OverlapReport, RouteReport, overlap_to_dict, route_report_to_dict
+from portfolio.reports.judgement_terminal import print_overlap, print_route_report
 from portfolio.reports.listing import print_task, print_tasks, task_to_dict, tasks_to_dict
 from portfolio.reports.output import to_line
 from portfolio.reports.progress import outcome
 from portfolio.reports.reading import print_reading, reading_to_dict
 from portfolio.reports.report import Report
+from portfolio.reports.routes import print_explained_routes, print_routes, write_routes
+from portfolio.reports.tables import fields_table
 from portfolio.reports.terminal import print_report
 from portfolio.reports.wording import plain
 
@@ -98,6 +103,61 @@ def show_answers(answers: Sequence[Answer], explain: bool) -> None:
         print_explained(answers, _screen())
     else:
         print_answers(answers, _screen())
+
+
+def show_explained_answers(answers: Sequence[Answer]) -> None:
+    """Answers, each with everything that its route says."""
+    print_explained(answers, _screen(), in_full=True)
+
+
+def show_routes(texts: Sequence[str], routes: Sequence[Route], explain: bool, as_json: bool) -> None:
+    """Routes, a line each or explained."""
+    if as_json:
+        write_routes(texts, routes, sys.stdout)
+    elif explain:
+        print_explained_routes(texts, routes, _screen())
+    else:
+        print_routes(texts, routes, _screen())
+
+
+def show_route_report(report: RouteReport, wrong: int, as_json: bool) -> None:
+    """How well texts find their tasks, with so many of those that do not; as JSON with all of them."""
+    if as_json:
+        _write_json(route_report_to_dict(report))
+    else:
+        print_route_report(report, _screen(), wrong=wrong)
+
+
+def show_overlap(report: OverlapReport, as_json: bool) -> None:
+    """How tasks lie to each other."""
+    if as_json:
+        _write_json(overlap_to_dict(report))
+    else:
+        print_overlap(report, _screen())
+
+
+def show_calibration(state: RouterState, coverage: float | None, recall: float | None) -> None:
+    """What a calibration chose, and the coverage and recall that it reached."""
+    screen, chosen = _screen(), router.in_words(router.figures_of_router(state))
+    screen.print(fields_table([*router.reached(coverage, recall), *chosen], screen))
+
+
+def show_permit(report: permits.PermitReport, as_json: bool) -> None:
+    """What the rules say to a request, and which of them name tasks that are not there."""
+    if as_json:
+        _write_json(permits.permit_to_dict(report))
+        return
+    screen = _screen()
+    screen.print(fields_table(permits.in_words(report), screen))
+    for warning in report.warnings:
+        screen.print(Text(plain(f"warning: {warning}", screen), style="yellow"), soft_wrap=True)
+
+
+def show_tags(name: str, tags: Mapping[str, str]) -> None:
+    """All tags of a task."""
+    screen = _screen()
+    said = ", ".join(f"{key} = {value}" for key, value in tags.items()) or "no tags"
+    screen.print(Text(plain(f"{name}: {said}", screen)), soft_wrap=True)
 
 
 def _finding_fields(finding: Finding) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from portfolio.reports.report import Report, Results
+from portfolio.reports.router import RouterFigures
 from portfolio.reports.wording import count, percent, points
 
 EMPTY = "This portfolio has no task yet. Add one with: portfolio add-task NAME --train FILE"
@@ -66,11 +67,18 @@ def _change(how: str, report: Report, results: Results) -> str:
 def _abstention(report: Report) -> str:
     if report.coverage is None or report.selective_accuracy is None:
         return ""
-    wanted = "" if report.coverage_wanted is None else f" ({percent(report.coverage_wanted)} % wanted)"
     return (
-        f"Free to abstain, the router answers {percent(report.coverage)} % of these rows{wanted}, "
+        f"Free to abstain, the router answers {percent(report.coverage)} % of these rows{_wanted(report.router)}, "
         f"{percent(report.selective_accuracy)} % of them rightly."
     )
+
+
+def _wanted(router: RouterFigures | None) -> str:
+    if router is None:
+        return ""
+    if router.recall_wanted is not None:
+        return f" (wanted: to refuse {percent(router.recall_wanted)} % of out-of-scope inputs)"
+    return f" ({percent(router.coverage_wanted)} % wanted)"
 
 
 def _floor(report: Report) -> str:

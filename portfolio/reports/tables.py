@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from portfolio.reports.wording import plain
+
 _ASCII_RULE = box.Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 _WIDEST_NAME = 32
 _NARROWEST_NAME = 8
@@ -48,6 +50,16 @@ def figures_table(
     for name, *figures in rows:
         table.add_row(_clip(name, widths[0], console), *figures)
     return table
+
+
+def fields_table(fields: Sequence[tuple[str, str]], console: Console) -> Table:
+    """Names to the left, what they hold to the right, over as many lines as it takes."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True, style="dim")
+    grid.add_column(overflow="fold")
+    for field, value in fields:
+        grid.add_row(field, Text(plain(value, console)))
+    return grid
 
 
 def print_table(table: Table, console: Console) -> None:

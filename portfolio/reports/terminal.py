@@ -9,8 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from portfolio.reports.report import FORMULAS, Report, Results
+from portfolio.reports.router import in_words
 from portfolio.reports.summary import summary
-from portfolio.reports.tables import bare_table, figures_table, print_table
+from portfolio.reports.tables import bare_table, fields_table, figures_table, print_table
 from portfolio.reports.wording import NOTHING, count, duration, percent, plain, points, size
 
 _MATRIX_TASKS = 12  # more columns than these do not fit 80 characters
@@ -27,6 +28,7 @@ _METRICS = (  # figure, and its words
 _TRANSFERS = (("bwt", "BWT"), ("forgetting", "forgetting"), ("fwt", "FWT"))
 _ROUTED_ONLY = (
     ("routing_accuracy", "routing accuracy"),
+    ("astray_right", "right label, wrong adapter"),
     ("coverage", "coverage"),
     ("selective_accuracy", "selective accuracy"),
     ("floor", "floor"),
@@ -49,6 +51,8 @@ def print_report(report: Report, console: Console) -> None:
         _print_section("Each task when it was added, and now", _added_and_now(report, listed, console), console)
     _print_section("Each task now", _now(report, listed, console), console)
     _print_section("Figures", _figures(report, console), console)
+    if report.router is not None:
+        _print_section("Router: settings and calibration", fields_table(in_words(report.router), console), console)
     _print_section("Costs", _costs(report, listed, console), console)
 
 

@@ -6,6 +6,7 @@ from rich.console import Console
 
 NOTHING = "-"  # stands where a score was not measured
 
+_NARROWEST_TEXT = 24  # columns
 _SMALLEST_CHANGE = 1e-9  # below this a change is what rounding left over
 
 
@@ -54,6 +55,14 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600:,} h {whole % 3600 // 60:02d} min"
+
+
+def cut(text: str, taken: int, console: Console) -> str:
+    """`text` as it fits beside `taken` columns of a terminal, but not shorter than 24; whole anywhere else."""
+    width = max(console.width - taken, _NARROWEST_TEXT)
+    if not console.is_terminal or len(text) <= width:
+        return text
+    return text[: width - 1] + ("~" if console.options.ascii_only else "…")
 
 
 def plain(text: str, console: Console) -> str:

@@ -1,14 +1,15 @@
 """What a portfolio keeps on disk: bytes and records, never tensors.
 
-    store.py       Store: the one class the rest of the package uses; one method for one intention
-    verify.py      everything that can be wrong with a portfolio's directory
-    creation.py    a new portfolio's directory
-    references.py  which blobs are needed, and the deleting of those that are not
-    rows.py        records to rows and back
-    schema.py      the tables, as numbered migrations
-    database.py    transactions on portfolio.db, from many threads and processes
-    blobs.py       content-addressed files
-    durable.py     files that are there whole or not at all
+    store.py        Store: the one class the rest of the package uses; one method for one intention
+    verify.py       everything that can be wrong with a portfolio's directory
+    consistency.py  what must hold between rows, and between rows and blobs
+    creation.py     a new portfolio's directory
+    references.py   which blobs are needed, and the deleting of those that are not
+    rows.py         records to rows and back
+    schema.py       the tables, as numbered migrations
+    database.py     transactions on portfolio.db, from many threads and processes
+    blobs.py        content-addressed files
+    durable.py      files that are there whole or not at all
 
 Imports go down this list only.
 """

@@ -13,19 +13,19 @@ import contextlib
 import sqlite3
 from collections.abc import Iterable
 
+from portfolio.records import RouterState
 from portfolio.store.blobs import Blobs
-from portfolio.store.rows import checksum, insert
+from portfolio.store.rows import checksum, insert, read_router
 
 KEPT_CHANGES = 8
 KEPT_S = 600.0
 
-# Every column that refers to a blob, with what the blob is called in messages.
+# Every column that refers to a blob, with what the blob is called in messages; for the router's see `router_blobs`.
 _REFERENCES = """
     SELECT centroids AS digest, 'centroids of task ' || name AS used_as FROM task
     UNION ALL SELECT scatter, 'scatter of task ' || name FROM task
     UNION ALL SELECT evaluation, 'evaluation of task ' || name FROM task
     UNION ALL SELECT digest, 'adapter ' || name || '@' || version FROM version
-    UNION ALL SELECT totals, 'sums of the router' FROM router
 """
 
 
@@ -34,7 +34,19 @@ def blob_uses(db: sqlite3.Connection) -> dict[str, list[str]]:
     uses: dict[str, list[str]] = {}
     for digest, used_as in db.execute(_REFERENCES):
         uses.setdefault(str(digest), []).append(str(used_as))  # damage can turn a text into bytes
+    for digest, used_as in router_blobs(read_router(db)).items():
+        uses.setdefault(str(digest), []).append(used_as)
     return uses
+
+
+def router_blobs(router: RouterState | None) -> dict[str, str]:
+    """The digests that a router's state names, with what the blobs are called in messages."""
+    if router is None:
+        return {}
+    named = {router.totals: "sums of the router"}
+    if router.wishes.oos is not None:
+        named[router.wishes.oos] = "out-of-scope examples of the router"
+    return named
 
 
 def task_blobs(db: sqlite3.Connection, name: str) -> set[str]:

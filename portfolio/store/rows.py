@@ -15,12 +15,23 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from portfolio.errors import StoreError
-from portfolio.records import AdapterRecord, BaseContract, Cell, RouterState, Source, TaskRecord, from_json, to_json
+from portfolio.records import (
+    AdapterRecord,
+    BaseContract,
+    Cell,
+    FirstLook,
+    RouterState,
+    RouterWishes,
+    Source,
+    TaskRecord,
+    from_json,
+    to_json,
+)
 
 _Record = TypeVar("_Record")
 _Values = dict[str, Any]  # column name to value
 
-_SCORES = ("oracle", "routed", "routing", "coverage", "selective", "floor", "baseline")
+_SCORES = ("oracle", "routed", "routing", "coverage", "selective", "floor", "baseline", "astray_right")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +39,8 @@ class Event:
     """One thing that happened to a portfolio."""
 
     at: str  # ISO 8601, UTC
-    action: str  # `init`, `add-task`, `remove-task` or `measure`
-    subject: str  # a task's name; for `init` the base's, for `measure` the steps measured
+    action: str  # `init`, `add-task`, `remove-task`, `measure`, `tagged`, `calibrated`
+    subject: str  # a task's name; for `init` the base's, for `measure` the steps, for `calibrated` the word `router`
     detail: str  # a JSON object
 
 
@@ -72,6 +83,11 @@ def insert_portfolio(db: sqlite3.Connection, contract: BaseContract, now: str) -
     insert(db, "portfolio", {"one": 1, "generation": 0, "contract": contract_json(contract), "created_at": now})
 
 
+def read_contract_json(db: sqlite3.Connection) -> str:
+    """The contract's JSON as it was written, which a record that has grown a field since would give differently."""
+    return _decoded("portfolio", _only(db, "portfolio"), lambda row: str(row["contract"]))
+
+
 def read_contract(db: sqlite3.Connection) -> BaseContract:
     return _decoded("portfolio", _only(db, "portfolio"), lambda row: from_json(BaseContract, row["contract"]))
 
@@ -106,8 +122,27 @@ def insert_task(db: sqlite3.Connection, task: TaskRecord) -> None:
             "sources": json.dumps([dataclasses.asdict(source) for source in task.sources]),
             "seed": int(task.seed),
             "notes": json.dumps(task.notes),
+            "tags": _tags_json(dict(task.tags)),
         },
     )
+
+
+def set_tags(db: sqlite3.Connection, name: str, tags: Mapping[str, str]) -> dict[str, str]:
+    """Replace the tags of a task that is there, and give those it had.
+
+    Raises:
+        StoreError: the row was damaged before; a new checksum would hide that.
+    """
+    row = db.execute("SELECT * FROM task WHERE name = ?", (name,)).fetchone()
+    earlier = _decoded("task", row, _task)
+    if row["checksum"] != checksum(dict(row)):
+        raise StoreError(
+            f"portfolio.db is damaged: the row of task {name!r} is not as it was written (its checksum differs); "
+            "restore it from a copy"
+        )
+    changed = {**row, "tags": _tags_json(tags)}
+    db.execute("UPDATE task SET tags = ?, checksum = ? WHERE name = ?", (changed["tags"], checksum(changed), name))
+    return dict(earlier.tags)
 
 
 def delete_task(db: sqlite3.Connection, name: str) -> None:
@@ -201,14 +236,15 @@ def put_router(db: sqlite3.Connection, router: RouterState | None) -> None:
                 "threshold": float(router.threshold),
                 "temperature": float(router.temperature),
                 "shrinkage": float(router.shrinkage),
-                "coverage": float(router.coverage),
+                "coverage": float(router.wishes.coverage),
+                "more": _more_json(router),
             },
         )
 
 
 def read_router(db: sqlite3.Connection) -> RouterState | None:
-    row = db.execute("SELECT totals, threshold, temperature, shrinkage, coverage FROM router").fetchone()
-    return None if row is None else _decoded("router", row, lambda values: RouterState(**dict(values)))
+    row = db.execute("SELECT * FROM router").fetchone()
+    return None if row is None else _decoded("router", row, _router)
 
 
 # Events
@@ -254,8 +290,13 @@ def _task(row: sqlite3.Row) -> TaskRecord:
             "columns": tuple(json.loads(values["columns"])),
             "sources": tuple(Source(**source) for source in json.loads(values["sources"])),
             "notes": tuple(json.loads(values["notes"])),
+            "tags": tuple(json.loads(values.get("tags") or "{}").items()),
         }
     )
+
+
+def _tags_json(tags: Mapping[str, str]) -> str | None:
+    return json.dumps(dict(tags), sort_keys=True) if tags else None
 
 
 def _adapter(row: sqlite3.Row) -> AdapterRecord:
@@ -267,8 +308,44 @@ def _cell(row: sqlite3.Row) -> Cell:
     return Cell(**_fields_of(Cell, row))
 
 
+def _router(row: sqlite3.Row) -> RouterState:
+    more = json.loads(dict(row).get("more") or "{}")
+    first_look = more.get("first_look")
+    return RouterState(
+        **{
+            **_fields_of(RouterState, row),
+            **more,
+            "wishes": RouterWishes(**more.get("wishes", {"coverage": row["coverage"]})),
+            "first_look": None if first_look is None else FirstLook(**first_look),
+        }
+    )
+
+
+def _more_json(router: RouterState) -> str:
+    """What a router's row holds beside its first columns."""
+    look = router.first_look
+    more = {
+        "wishes": dataclasses.asdict(router.wishes),
+        "first_look": look and {field: _number(value) for field, value in dataclasses.asdict(look).items()},
+        "own_share": _number(router.own_share),
+        "ece_before": _measured(router.ece_before),
+        "ece": _measured(router.ece),
+        "asked": _measured(router.asked),
+    }
+    return json.dumps(more, sort_keys=True)
+
+
 def _fields_of(kind: type[Any], row: sqlite3.Row) -> _Values:
-    return {field.name: row[field.name] for field in dataclasses.fields(kind)}
+    """The fields that the row has a column for; one that a later migration adds keeps the record's default."""
+    held = dict(row)
+    return {field.name: held[field.name] for field in dataclasses.fields(kind) if field.name in held}
+
+
+def _number(value: float) -> float:
+    """The number itself. A column refuses NaN, which becomes NULL there; JSON would keep it."""
+    if math.isnan(value):
+        raise StoreError("expected numbers in the router's state, got NaN; nothing was changed")
+    return float(value)
 
 
 def _measured(score: float | None) -> float | None:

@@ -1,8 +1,9 @@
 """The tables of `portfolio.db`, as numbered migrations: append-only functions that run once each.
 
 Every row that holds state ends in a `checksum` over its other filled columns (rows.py), because SQLite itself notices a
-damaged page but not a flipped bit inside a text. A new column that may be NULL leaves old checksums valid. SQL is kept
-plain enough to be moved to PostgreSQL.
+damaged page but not a flipped bit inside a text. A new column that may be NULL leaves old checksums valid, and lets a
+portfolio be read that has not got it yet: migrations run with the first change (store.py), as a portfolio on a
+read-only disk can be read but not migrated. SQL is kept plain enough to be moved to PostgreSQL.
 """
 
 from __future__ import annotations
@@ -140,7 +141,15 @@ _FIRST_TABLES = (
     """,
 )
 
-MIGRATIONS: tuple[Migration, ...] = (_first_tables,)  # append only; the first is number 1
+
+def _routing(db: sqlite3.Connection) -> None:
+    """Tags of tasks, one more score, and what a router was told and how it was calibrated."""
+    db.execute("ALTER TABLE task ADD COLUMN tags TEXT")  # a JSON object; NULL: none
+    db.execute("ALTER TABLE cell ADD COLUMN astray_right REAL")
+    db.execute("ALTER TABLE router ADD COLUMN more TEXT")  # JSON; NULL: as before this migration
+
+
+MIGRATIONS: tuple[Migration, ...] = (_first_tables, _routing)  # append only; the first is number 1
 SCHEMA_VERSION = len(MIGRATIONS)
 
 # The tables whose rows carry a checksum.
@@ -167,10 +176,10 @@ def definitions(db: sqlite3.Connection) -> set[tuple[str, ...]]:
     return {tuple(map(str, row)) for row in db.execute("SELECT type, name, sql FROM sqlite_master")}
 
 
-def expected_definitions() -> set[tuple[str, ...]]:
-    """What `definitions` gives for a sound portfolio of the newest schema."""
+def expected_definitions(version: int) -> set[tuple[str, ...]]:
+    """What `definitions` gives for a sound portfolio of this schema version."""
     with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
-        migrate(db, now="")
+        migrate(db, "", MIGRATIONS[:version])
         return definitions(db)
 
 

@@ -11,16 +11,17 @@ import dataclasses
 import json
 import shlex
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
 
 from portfolio.errors import Conflict, DamagedBlob, NotFound, require
 from portfolio.records import AdapterRecord, BaseContract, Cell, RouterState, Snapshot, TaskRecord
-from portfolio.refs import check_name
+from portfolio.refs import check_name, check_tag
 from portfolio.store import rows
-from portfolio.store.blobs import Blobs, damage
+from portfolio.store.blobs import Blobs
+from portfolio.store.consistency import put_cells, put_router, require_blobs, require_free, require_task
 from portfolio.store.creation import BLOBS, CONTRACT, DATABASE, create_layout
 from portfolio.store.database import Database
 from portfolio.store.durable import write_whole
@@ -67,7 +68,9 @@ class Store(contextlib.AbstractContextManager["Store"]):
 
     @classmethod
     def open(cls, path: Path, *, clock: Clock = utc_now) -> Store:
-        """The portfolio at `path`; for reading, its directory may be read-only. An older schema is migrated.
+        """The portfolio at `path`; for reading, its directory may be read-only.
+
+        One of an older schema is read as it is; the first change migrates it.
 
         Raises:
             NotFound: there is no portfolio.
@@ -79,15 +82,11 @@ class Store(contextlib.AbstractContextManager["Store"]):
             raise NotFound(f"no portfolio at {path}; make one with: portfolio -p {shlex.quote(str(path))} init")
         database = Database(root / DATABASE)
         with database.reading() as db:
-            version = require_known_schema(db, database.path)
-        if version < SCHEMA_VERSION:
-            with database.writing() as db:
-                migrate(db, _iso(clock))
-        with database.reading() as db:
-            contract = rows.read_contract(db)
+            require_known_schema(db, database.path)
+            contract, contract_json = rows.read_contract(db), rows.read_contract_json(db)
         if not (root / CONTRACT).exists():  # a copy for people, left out by a process killed in `create`
             with contextlib.suppress(OSError):
-                write_whole(root / CONTRACT, rows.contract_json(contract).encode())
+                write_whole(root / CONTRACT, contract_json.encode())
         return cls(root, contract, clock)
 
     def close(self) -> None:
@@ -181,17 +180,18 @@ class Store(contextlib.AbstractContextManager["Store"]):
         """
         check_name(task.name, "task name")
         check_name(adapter.name, "adapter name")
+        _check_tags(dict(task.tags))
         require(adapter.task == task.name, f"adapter {adapter.ref} is for {adapter.task!r}, expected {task.name!r}")
         now = _iso(self._clock)
         with self._changing() as db:
-            self._require_free(db, task.name, adapter)
+            require_free(db, self.path, task.name, adapter)
             generation = self._advance(db, expected_generation)
-            self._require_blobs(task.centroids, task.scatter, task.evaluation, adapter.digest)
+            require_blobs(self._blobs, (task.centroids, task.scatter, task.evaluation, adapter.digest))
             rows.insert_task(db, dataclasses.replace(task, added_at=task.added_at or now))
             rows.insert_adapter(db, dataclasses.replace(adapter, created_at=adapter.created_at or now))
             rows.insert_alias(db, adapter.name, CHAMPION, adapter.version)
-            left = self._put_router(db, router)
-            self._put_cells(db, cells)
+            left = put_router(db, self._blobs, router)
+            put_cells(db, self.path, cells)
             retire(db, self._blobs, left, generation, self._clock().timestamp())
             detail = {"adapter": str(adapter.ref), "digest": adapter.digest, "generation": generation}
             rows.append_event(db, _event(now, "add-task", task.name, detail))
@@ -213,15 +213,13 @@ class Store(contextlib.AbstractContextManager["Store"]):
         """
         now = _iso(self._clock)
         with self._changing() as db:
-            names = rows.task_names(db)
-            if name not in names:
-                raise NotFound(f"no task {name!r} in {self.path}; {_known(names)}")
+            require_task(db, self.path, name)
             generation = self._advance(db, expected_generation)
             adapters = {str(adapter.ref): adapter.digest for adapter in rows.read_adapters(db) if adapter.task == name}
             left = task_blobs(db, name)
             rows.delete_task(db, name)
-            left |= self._put_router(db, router)
-            self._put_cells(db, cells)
+            left |= put_router(db, self._blobs, router)
+            put_cells(db, self.path, cells)
             retire(db, self._blobs, left, generation, self._clock().timestamp())
             rows.append_event(db, _event(now, "remove-task", name, {"adapters": adapters, "generation": generation}))
 
@@ -235,16 +233,64 @@ class Store(contextlib.AbstractContextManager["Store"]):
         now = _iso(self._clock)
         with self._changing() as db:
             generation = self._advance(db, expected_generation)
-            self._put_cells(db, cells)
+            put_cells(db, self.path, cells)
             steps = ", ".join(dict.fromkeys(cell.step for cell in cells))
             rows.append_event(db, _event(now, "measure", steps, {"cells": len(cells), "generation": generation}))
+
+    def commit_router(
+        self,
+        *,
+        expected_generation: int,
+        router: RouterState,
+        cells: Sequence[Cell],
+        action: str = "calibrated",
+        detail: Mapping[str, object],
+    ) -> None:
+        """Replace the router's state over the same tasks, with the results it changes.
+
+        Args:
+            cells: what was measured again, of the last step.
+            action: what the event calls this change.
+            detail: what the event says of it, as JSON.
+
+        Raises:
+            NotFound: a cell names a task that is not there.
+            GenerationMoved: the portfolio changed since generation `expected_generation`.
+            DamagedBlob: a blob that the state names was not put.
+        """
+        now = _iso(self._clock)
+        with self._changing() as db:
+            generation = self._advance(db, expected_generation)
+            left = put_router(db, self._blobs, router)
+            put_cells(db, self.path, cells)
+            retire(db, self._blobs, left, generation, self._clock().timestamp())
+            rows.append_event(db, _event(now, action, "router", {**detail, "generation": generation}))
+
+    def commit_tags(self, *, expected_generation: int, name: str, tags: Mapping[str, str]) -> None:
+        """Replace all tags of a task; none leaves it without.
+
+        Raises:
+            InvalidName: a tag that is not allowed.
+            NotFound: no such task.
+            GenerationMoved: the portfolio changed since generation `expected_generation`.
+        """
+        _check_tags(tags)
+        now = _iso(self._clock)
+        with self._changing() as db:
+            require_task(db, self.path, name)
+            generation = self._advance(db, expected_generation)
+            old = rows.set_tags(db, name, tags)
+            detail = {"old": old, "new": dict(tags), "generation": generation}
+            rows.append_event(db, _event(now, "tagged", name, detail))
 
     # What the commits share
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:
         with self._database.writing() as db:
-            require_known_schema(db, self._database.path)  # a later version may have migrated it since `open`
+            version = require_known_schema(db, self._database.path)  # a later package may have migrated it since `open`
+            if version < SCHEMA_VERSION:
+                migrate(db, _iso(self._clock))
             yield db
 
     def _advance(self, db: sqlite3.Connection, expected: int) -> int:
@@ -256,54 +302,15 @@ class Store(contextlib.AbstractContextManager["Store"]):
             )
         return rows.advance_generation(db)
 
-    def _require_free(self, db: sqlite3.Connection, name: str, adapter: AdapterRecord) -> None:
-        if name in rows.task_names(db):
-            raise Conflict(
-                f"there is already a task {name!r} in {self.path}; choose another name, or remove it first with: "
-                f"portfolio -p {shlex.quote(str(self.path))} remove-task {name}"
-            )
-        if rows.has_version(db, adapter.name, adapter.version):
-            raise Conflict(f"there is already an adapter {adapter.ref} in {self.path}; choose another name")
 
-    def _require_blobs(self, *digests: str) -> None:
-        for digest in digests:
-            if not self._blobs.has(digest):
-                raise DamagedBlob(damage(self._blobs.path(digest), digest, "is missing"))
-
-    def _put_router(self, db: sqlite3.Connection, router: RouterState | None) -> set[str]:
-        """Write the state after a change of tasks, and give the digests that it leaves behind."""
-        has_tasks = bool(rows.task_names(db))
-        require(
-            has_tasks == (router is not None),
-            "expected a router state while there are tasks" if has_tasks else "expected no router state without tasks",
-        )
-        earlier = rows.read_router(db)
-        rows.put_router(db, router)
-        if router is not None:
-            self._require_blobs(router.totals)
-        if earlier is None or (router is not None and router.totals == earlier.totals):
-            return set()
-        return {earlier.totals}
-
-    def _put_cells(self, db: sqlite3.Connection, cells: Sequence[Cell]) -> None:
-        names = rows.task_names(db)
-        unknown = sorted({name for cell in cells for name in (cell.step, cell.task)} - set(names))
-        if unknown:
-            raise NotFound(f"results name tasks that are not in {self.path}: {', '.join(unknown)}; {_known(names)}")
-        rows.put_cells(db, cells)
+def _check_tags(tags: Mapping[str, str]) -> None:
+    for key, value in tags.items():
+        check_tag(key, value)
 
 
-def _event(now: str, action: str, subject: str, detail: dict[str, object]) -> Event:
+def _event(now: str, action: str, subject: str, detail: Mapping[str, object]) -> Event:
     return Event(at=now, action=action, subject=subject, detail=json.dumps(detail, sort_keys=True))
 
 
 def _iso(clock: Clock) -> str:
     return clock().astimezone(timezone.utc).isoformat(timespec="seconds")
-
-
-def _known(names: Iterable[str]) -> str:
-    known = list(names)
-    if not known:
-        return "it has no task yet"
-    shown = ", ".join(known[:20])
-    return f"it has: {shown}{f' and {len(known) - 20} more' if len(known) > 20 else ''}"

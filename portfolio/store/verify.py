@@ -19,7 +19,7 @@ from portfolio.store.creation import CONTRACT, UNFINISHED
 from portfolio.store.database import Database
 from portfolio.store.durable import TEMPORARY
 from portfolio.store.references import blob_uses, waiting_to_be_deleted
-from portfolio.store.schema import STATE_TABLES, definitions, expected_definitions
+from portfolio.store.schema import STATE_TABLES, definitions, expected_definitions, schema_version
 
 _FROM_A_COPY = "restore portfolio.db from a copy of the portfolio"
 
@@ -44,8 +44,8 @@ def find_faults(database: Database, blobs: Blobs, root: Path) -> tuple[Fault, ..
         with database.reading() as db:
             db.text_factory = lambda raw: raw.decode("utf-8", errors="backslashreplace")
             faults += _database_faults(db, database.path.name)
-            uses, waiting = blob_uses(db), waiting_to_be_deleted(db)
             faults += _contract_faults(db, root / CONTRACT)
+            uses, waiting = blob_uses(db), waiting_to_be_deleted(db)
     except PortfolioError as error:
         faults.append(_damage("database", database.path.name, str(error)))
     # After the references, so that a blob written meanwhile is an orphan at worst, never a missing one.
@@ -64,7 +64,7 @@ def _database_faults(db: sqlite3.Connection, name: str) -> Iterator[Fault]:
     for table, number, parent, _ in db.execute("PRAGMA foreign_key_check"):
         subject = f"{table} row {number}"
         yield _damage("row", subject, f"{subject} refers to a {parent} that is not there; {_FROM_A_COPY}")
-    if expected_definitions() <= definitions(db):
+    if expected_definitions(schema_version(db)) <= definitions(db):
         yield from _checksum_faults(db)
         yield from _incomplete(db)
     else:
@@ -106,7 +106,7 @@ def _incomplete(db: sqlite3.Connection) -> Iterator[Fault]:
 
 
 def _contract_faults(db: sqlite3.Connection, path: Path) -> Iterator[Fault]:
-    expected = rows.contract_json(rows.read_contract(db))
+    expected = rows.read_contract_json(db)
     try:
         is_equal = path.read_bytes() == expected.encode()
         found = "differs from the contract in portfolio.db"

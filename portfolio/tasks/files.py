@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from portfolio.errors import DataError
@@ -66,6 +66,36 @@ def read_rows(location: Location, split: str, columns: Columns, where: Where) ->
     faults.raise_if_any()
     pairs = tuple(texts[1]) if chosen.pair is not None else None
     return Reading(split=Split(texts=tuple(texts[0]), pairs=pairs, labels=tuple(labels)), columns=chosen)
+
+
+def read_routed(location: str | Path, task_column: str, columns: Columns = GUESS) -> Split:
+    """The rows of one place, whose labels are the names of the tasks that they belong to.
+
+    Raises:
+        DataError: as for `read_split`; there is no such column.
+    """
+    place = locate(location)
+    faults = Faults(place.shown)
+    found = place.open_table("test", faults).columns
+    if found and task_column not in found:
+        hint = "name it with --task-column, or with --task the one task of all rows"
+        fault = f"no column {shown(task_column)} of true tasks: {hint}; its columns are {listed(list(found))}"
+        faults.add(faults.source, fault)
+        faults.raise_if_any()
+    return read_rows(place, "test", replace(columns, label=task_column), {}).split
+
+
+def read_all_texts(location: str | Path, columns: Columns = GUESS, *, label: str) -> Split:
+    """All texts of one place, labels not needed there, as rows of one label.
+
+    Raises:
+        DataError: a line cannot be used, or there is no text.
+    """
+    rows = list(read_texts(location, columns))
+    if not rows:
+        raise DataError(f"{location}: expected texts, got none")
+    pairs = tuple(pair for _, pair in rows if pair is not None)
+    return Split(texts=tuple(text for text, _ in rows), pairs=pairs or None, labels=(label,) * len(rows))
 
 
 def read_texts(location: str | Path, columns: Columns = GUESS) -> Iterator[tuple[str, str | None]]:

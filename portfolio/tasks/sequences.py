@@ -10,6 +10,7 @@ test = "test.jsonl"                         # optional, as is `validation`
 filter = { domain = "banking" }             # optional: only rows with this value
 text_column = "text"                        # optional, as are `pair_column`, `label_column`
 method = "lora"                             # optional
+tags = { tenant = "acme", risk = "high" }   # optional: what routes.toml decides by
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from portfolio.errors import ConfigError, InvalidName, NotFound
-from portfolio.refs import check_name
+from portfolio.refs import check_name, check_tag
 from portfolio.tasks.columns import GUESS, Columns
 from portfolio.tasks.faults import shown
 from portfolio.tasks.locations import HUB
@@ -35,7 +36,7 @@ else:
 
 _KEYS = ("name", "seed", "task")
 _TASK_TEXTS = ("name", "train", "validation", "test", "text_column", "pair_column", "label_column", "method")
-_TASK_KEYS = (*_TASK_TEXTS, "filter")
+_TASK_KEYS = (*_TASK_TEXTS, "filter", "tags")
 _VARIABLE = re.compile(r"\$\{(\w*)\}")
 
 
@@ -50,6 +51,7 @@ class TaskSpec:
     columns: Columns = GUESS
     where: tuple[tuple[str, str], ...] = ()  # only rows whose column has this value
     method: str | None = None  # None for the default
+    tags: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,15 +138,28 @@ class _Reader:
             columns=Columns(
                 text=texts.get("text_column"), pair=texts.get("pair_column"), label=texts.get("label_column")
             ),
-            where=self._where(table.get("filter", {}), index),
+            where=self._texts_by_key(table, "filter", "column", index),
             method=texts.get("method"),
+            tags=self._tags(table, index),
         )
 
-    def _where(self, table: Any, index: int) -> tuple[tuple[str, str], ...]:
-        if isinstance(table, dict) and all(isinstance(value, str) for value in table.values()):
-            return tuple(table.items())
-        self._fault("filter", index, f'expected {{ column = "value" }}, got {shown(table)}')
+    def _texts_by_key(
+        self, table: Mapping[str, Any], key: str, example: str, index: int
+    ) -> tuple[tuple[str, str], ...]:
+        value = table.get(key, {})
+        if isinstance(value, dict) and all(isinstance(text, str) for text in value.values()):
+            return tuple(value.items())
+        self._fault(key, index, f'expected {{ {example} = "value" }}, got {shown(value)}')
         return ()
+
+    def _tags(self, table: Mapping[str, Any], index: int) -> tuple[tuple[str, str], ...]:
+        tags = self._texts_by_key(table, "tags", "tenant", index)
+        for key, value in tags:
+            try:
+                check_tag(key, value)
+            except InvalidName as error:
+                self._fault("tags", index, str(error))
+        return tags
 
     def _location(self, texts: Mapping[str, str], key: str, index: int) -> str | None:
         """The path with its variables filled in, made absolute."""

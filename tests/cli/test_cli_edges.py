@@ -107,7 +107,7 @@ def test_what_needs_no_model_loads_none(grown: Path) -> None:
 import contextlib, io, sys
 import cli
 commands = ("--help", "add-task --help", "--version", "tasks", "tasks --json", "show garden", "report", "report --json",
-            "verify", "add-task sky --train {grown.parent}/sky.csv --dry-run")
+            "verify", "tag garden risk=low", "rules --tenant acme", "add-task sky --train {grown.parent}/sky.csv --dry-run")
 for command in commands:
     with contextlib.redirect_stdout(io.StringIO()):
         code = cli.main(["-p", {str(grown)!r}, *command.split()])
@@ -120,5 +120,5 @@ for command in commands:
     process = start(code=code, stdout=subprocess.PIPE)
     said, _ = process.communicate()
     lines = said.splitlines()
-    assert len(lines) == 11 and "early: []" in lines
+    assert len(lines) == 13 and "early: []" in lines
     assert [line for line in lines if not line.endswith(": 0: []")] == ["early: []"]

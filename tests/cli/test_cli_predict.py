@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 import cli
 from portfolio import Portfolio
+from portfolio.records import Route
 
 Run = Callable[..., Any]
 
@@ -30,7 +32,7 @@ def test_json_has_one_object_a_line_with_the_promised_fields(run: Run, grown: Pa
     expected = Portfolio.open(grown).predict(TEXTS)
     assert [line["text"] for line in lines] == TEXTS
     assert all(list(line) == FIELDS for line in lines)
-    assert all(list(line["route"]) == ["tasks", "scores", "margin", "reason"] for line in lines)
+    assert all(list(line["route"]) == [field.name for field in dataclasses.fields(Route)] for line in lines)
     assert [(line["label"], line["task"], line["abstained"]) for line in lines] == [
         (answer.label, answer.task, answer.abstained) for answer in expected
     ]

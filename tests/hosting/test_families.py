@@ -123,6 +123,39 @@ def test_starting_from_the_trunks_states_runs_no_block_of_the_trunk(base, batch,
     assert set(ran) == {2, 3}
 
 
+def test_the_trunk_alone_is_the_trunk_of_the_whole_pass_and_runs_no_block_above_it(base, batch, host_on):
+    host, ran = host_on(base), []
+    handles = [
+        next(block.children()).register_forward_hook(lambda *_, number=number: ran.append(number))
+        for number, block in enumerate(host.blocks)
+    ]
+    with torch.no_grad():
+        whole = host.run(batch)
+        ran.clear()
+        trunk = host.run_trunk(batch)
+    for handle in handles:
+        handle.remove()
+    assert set(ran) == {0, 1}
+    assert bits(trunk.state) == bits(whole.trunk.state)
+    assert bits(trunk.features) == bits(whole.trunk.features)
+
+
+def test_going_on_from_the_trunk_alone_gives_what_the_whole_pass_gives(
+    base, batch, config, host_on, adapter_of, plan_of
+):
+    """Also for some of its rows, and under an adapter."""
+    host = host_on(base)
+    plan, some = plan_of(adapter_of(host, config)), torch.tensor([2, 0, 2])
+    with torch.no_grad():
+        trunk = host.run_trunk(batch)
+        for under in ((), (plan,)):
+            whole, upper = host.run(batch, *under), host.run(batch, *under, trunk=trunk)
+            assert bits(upper.last) == bits(whole.last)
+            assert bits(upper.features) == bits(whole.features)
+            part = host.run(batch.select(some), *under, trunk=trunk.select(some))
+            torch.testing.assert_close(part.features, whole.features[some], rtol=0, atol=1e-5)
+
+
 def test_an_adapter_learns_while_the_base_stays_what_it_was(base, batch, config, host_on, adapter_of):
     """The loss falls, every weight at every site moves, and no bit of the base does."""
     host = host_on(base)

@@ -193,8 +193,68 @@ def test_features_above_the_trunk_are_those_under_the_plan(base, batch, host_on,
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 6, 12, 40])
-def test_the_blocks_of_the_features_rise_and_end_with_the_last(count):
-    chosen = default_feature_blocks(count)
-    assert list(chosen) == sorted(set(chosen))
-    assert chosen[0] >= 1
-    assert chosen[-1] == count
+def test_the_blocks_of_the_features_rise_hold_the_trunks_last_and_end_with_the_last(count):
+    for trunk in range(count):
+        chosen = default_feature_blocks(count, trunk)
+        assert list(chosen) == sorted(set(chosen))
+        assert chosen[0] >= 1
+        assert trunk in (0, *chosen)
+        assert chosen[-1] == count
+
+
+@pytest.fixture
+def blocks_run():
+    """`blocks_run(HOST)` is a list that grows by a block's number each time it is run."""
+    handles = []
+
+    def watch(host):
+        ran = []
+        for number, block in enumerate(host.blocks):
+            part = next(block.children())  # the block itself is called also where its gate skips it
+            handles.append(part.register_forward_hook(lambda *_, number=number: ran.append(number)))
+        return ran
+
+    yield watch
+    for handle in handles:
+        handle.remove()
+
+
+@pytest.mark.parametrize("trunk", [0, 1, 3])
+def test_the_trunk_alone_is_run_without_what_stands_above_it(own_base, batch, blocks_run, trunk):
+    """But for the first call, when a block's output must be seen once to be known."""
+    host = Host(own_base("bert"), trunk=trunk)
+    ran = blocks_run(host)
+    with torch.no_grad():
+        first = host.run_trunk(batch)
+        assert ran == [0, 1, 2, 3]
+        ran.clear()
+        again = host.run_trunk(batch)
+    assert ran == list(range(trunk))
+    assert torch.equal(again.state, first.state)
+    assert torch.equal(again.features, first.features)
+
+
+def test_the_trunk_alone_does_not_depend_on_what_ran_before_it(own_base, batch):
+    """Before any other pass, after one, and after one under another host on the same model."""
+    base = own_base("bert")
+    with torch.no_grad():
+        fresh = Host(base, trunk=2).run_trunk(batch)
+        other = Host(base, trunk=3)
+        other.run_trunk(batch)
+        host = Host(base, trunk=2)
+        whole = host.run(batch).trunk
+        after = host.run_trunk(batch)
+    for one in (fresh, after):
+        assert torch.equal(one.state, whole.state)
+        assert torch.equal(one.features, whole.features)
+
+
+def test_a_failure_in_the_trunk_leaves_nothing_behind(base, batch, host_on):
+    host = host_on(base)
+    before = last(host, batch)
+    handle = next(host.blocks[1].children()).register_forward_pre_hook(Failing().add_to)
+    with pytest.raises(ArithmeticError):
+        host.run_trunk(batch)
+    handle.remove()
+    assert CALL.get() is None
+    assert torch.equal(last(host, batch), before)

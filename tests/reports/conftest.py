@@ -95,9 +95,7 @@ def snapshot_of() -> Callable[..., Snapshot]:
             tasks=tuple(map(_task, names)),
             adapters=tuple(map(_adapter, names)),
             cells=tuple(cells),
-            router=RouterState(totals="8" * 64, threshold=-1.0, temperature=1.0, shrinkage=0.5, coverage=0.95)
-            if names
-            else None,
+            router=RouterState(totals="8" * 64, threshold=-1.0, temperature=1.0, shrinkage=0.5) if names else None,
         )
 
     return build

@@ -60,12 +60,15 @@ def test_forward_transfer_is_computed_once_future_tasks_were_scored(snapshot_of:
 
 def test_means_are_over_tasks_now_and_each_task_counts_the_same(snapshot_of: SnapshotOf) -> None:
     cells = (
-        Cell(step="task0", task="task0", rows=9, routing=0.0, coverage=0.0, selective=0.0, floor=0.0),
-        Cell(step="task1", task="task0", rows=1, routing=0.5, coverage=1.0, selective=0.5, floor=0.25),
-        Cell(step="task1", task="task1", rows=9, routing=1.0, coverage=0.5, selective=None, floor=0.75),
+        Cell(step="task0", task="task0", rows=9, routing=0.0, astray_right=1.0, coverage=0.0, selective=0.0, floor=0.0),
+        Cell(
+            step="task1", task="task0", rows=1, routing=0.5, astray_right=0.5, coverage=1.0, selective=0.5, floor=0.25
+        ),
+        Cell(step="task1", task="task1", rows=9, routing=1.0, astray_right=0.0, coverage=0.5, floor=0.75),
     )
     report = build_report(dataclasses.replace(snapshot_of([[1.0, None], [1.0, 1.0]]), cells=cells))
     assert report.routing_accuracy == 0.75
+    assert report.astray_right == 0.25
     assert report.coverage == 0.75
     assert report.selective_accuracy == 0.5
     assert report.floor == 0.5
@@ -80,6 +83,7 @@ def test_a_score_stored_as_nan_is_null(snapshot_of: SnapshotOf) -> None:
     assert report["oracle"]["average_accuracy"] is None
     assert report["coverage"] is None
     assert report["per_task"][0]["floor"] is None
+    assert report["astray_right"] is report["per_task"][0]["astray_right"] is None
 
 
 def test_cells_of_tasks_that_are_gone_are_not_counted(snapshot_of: SnapshotOf) -> None:
@@ -102,7 +106,7 @@ def test_a_portfolio_without_tasks_has_a_report(snapshot_of: SnapshotOf) -> None
     assert report["tasks"] == report["per_task"] == report["costs"] == []
     assert report["oracle"]["matrix"] == []
     assert report["oracle"]["average_accuracy"] is None
-    assert report["routing_accuracy"] is report["coverage_wanted"] is None
+    assert report["routing_accuracy"] is report["astray_right"] is report["router"] is None
     assert report["base"] == {"name": "tiny", "revision": None, "fingerprint": "9" * 64}
 
 
@@ -144,7 +148,8 @@ def test_costs_follow_the_tasks_with_a_line_for_each_version(snapshot_of: Snapsh
 
 def test_every_figure_of_a_matrix_and_of_the_report_has_its_formula(snapshot_of: SnapshotOf) -> None:
     figures = {field.name for field in dataclasses.fields(Results)} - {"unmeasured"}
-    assert figures | {"routing_accuracy", "coverage", "selective_accuracy", "floor"} <= set(FORMULAS)
+    figures |= {"routing_accuracy", "astray_right", "coverage", "selective_accuracy", "floor", "asked", "ece"}
+    assert figures <= set(FORMULAS)
     assert build_report(snapshot_of([])).to_dict()["formulas"] == dict(FORMULAS)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from portfolio.records import Snapshot
+from portfolio.records import RouterWishes, Snapshot
 from portfolio.reports.report import build_report
 from portfolio.reports.summary import summary
 
@@ -71,6 +71,14 @@ def test_abstention_and_the_floor_stand_beside_the_accuracy(snapshot_of: Snapsho
     text = text_of(snapshot_of([[0.8]]))
     assert "Free to abstain, the router answers 75.0 % of these rows (95.0 % wanted), 62.5 % of them rightly." in text
     assert "Without any adapter, the nearest class centroid alone reaches 50.0 %." in text
+
+
+def test_a_threshold_that_real_out_of_scope_inputs_set_is_told_by_them(snapshot_of: SnapshotOf) -> None:
+    snapshot = snapshot_of([[0.8]])
+    assert snapshot.router is not None
+    router = dataclasses.replace(snapshot.router, wishes=RouterWishes(oos="7" * 64, recall=0.9))
+    text = text_of(dataclasses.replace(snapshot, router=router))
+    assert "answers 75.0 % of these rows (wanted: to refuse 90.0 % of out-of-scope inputs), 62.5 %" in text
 
 
 def test_missing_scores_are_counted_and_not_spoken_of(snapshot_of: SnapshotOf) -> None:

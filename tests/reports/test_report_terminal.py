@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from portfolio.records import Snapshot
+from portfolio.records import FirstLook, RouterWishes, Snapshot
 from portfolio.reports.report import build_report
 from portfolio.reports.terminal import print_report
 
@@ -73,6 +73,38 @@ def test_every_figure_stands_with_its_formula(snapshot_of: SnapshotOf, screen: M
     assert re.search(r"^forgetting +0\.0 +\+10\.0 +mean over j < T-1 of \(max over", figures, re.MULTILINE)
     assert re.search(r"^FWT +- +- +mean over i >= 1", figures, re.MULTILINE)
     assert re.search(r"^routing accuracy +87\.5 +share of test rows", figures, re.MULTILINE)
+    assert re.search(r"^right label, wrong adapter +- +share of test rows", figures, re.MULTILINE)
+
+
+def test_answers_that_are_right_by_another_adapter_are_told_apart(snapshot_of: SnapshotOf, screen: MakeScreen) -> None:
+    snapshot = snapshot_of([[0.9]])
+    cells = tuple(dataclasses.replace(cell, astray_right=0.0625) for cell in snapshot.cells)
+    shown = screen(width=200)
+    print_report(build_report(dataclasses.replace(snapshot, cells=cells)), shown.console)
+    figures = "\n".join(section(shown.lines(), "Figures"))
+    assert re.search(r"^right label, wrong adapter +6\.2 +share of test rows", figures, re.MULTILINE)
+
+
+def test_the_routers_settings_and_calibration_close_the_figures(snapshot_of: SnapshotOf, screen: MakeScreen) -> None:
+    snapshot = snapshot_of([[0.9]])
+    assert snapshot.router is not None
+    router = dataclasses.replace(
+        snapshot.router,
+        wishes=RouterWishes(oos="7" * 64, recall=0.9, fallback="base"),
+        first_look=FirstLook(margin=0.5, in_scope=0.0, temperature=1.0),
+        ece_before=0.125,
+        ece=0.015,
+        asked=0.25,
+    )
+    shown = screen(width=120)
+    print_report(build_report(dataclasses.replace(snapshot, router=router)), shown.console)
+    assert section(shown.lines(), "Router: settings and calibration") == [
+        "abstains      below an in-scope score of -1, chosen to refuse 90.0 % of the out-of-scope examples given",
+        "fallback      the bare base: where the router abstains, the nearest class centroid answers",
+        "equal labels  are told apart by their task",
+        "base asked    for 25.0 % of inputs",
+        "calibration   ECE 12.5 % before, 1.5 % after, of P(task | x)",
+    ]
 
 
 def test_costs_are_listed_and_added_up(snapshot_of: SnapshotOf, screen: MakeScreen) -> None:

@@ -83,6 +83,53 @@ def test_the_list_on_a_terminal_has_a_line_a_task(snapshot_of: SnapshotOf, scree
     assert second.split() == ["2", "travel", "bottleneck", "2", "100", "20", "100", "100", "2026-03-04"]
 
 
+def tagged(snapshot: Snapshot, **tags: str) -> Snapshot:
+    """The same portfolio, but the first task has tags."""
+    first, *others = snapshot.tasks
+    return dataclasses.replace(snapshot, tasks=(dataclasses.replace(first, tags=tuple(sorted(tags.items()))), *others))
+
+
+def test_tags_are_listed_where_there_are_any(snapshot_of: SnapshotOf, screen: MakeScreen) -> None:
+    snapshot = snapshot_of(TWO, names=["banking", "travel"])
+    shown, without = screen(), screen()
+    print_tasks(tagged(snapshot, tenant="acme", risk="[bold]high"), shown.console)
+    print_tasks(snapshot, without.console)
+    assert shown.lines() == [*without.lines(), "", "tags", "banking: risk = [bold]high, tenant = acme"]
+
+
+def test_a_task_is_shown_with_its_tags(snapshot_of: SnapshotOf, screen: MakeScreen) -> None:
+    snapshot = tagged(snapshot_of(TWO, names=["banking", "travel"]), tenant="acme", risk="high")
+    shown, without = screen(), screen()
+    print_task(snapshot, "banking", shown.console)
+    print_task(snapshot, "travel", without.console)
+    assert re.search(r"^tags +risk = high, tenant = acme$", "\n".join(shown.lines()), re.MULTILINE)
+    assert "tags" not in without.text()
+
+
+def test_tags_are_an_object_in_json_empty_where_there_are_none(snapshot_of: SnapshotOf) -> None:
+    listed = tasks_to_dict(tagged(snapshot_of(TWO), tenant="acme", risk="high"))["tasks"]
+    assert [task["tags"] for task in listed] == [{"risk": "high", "tenant": "acme"}, {}]
+
+
+def test_the_longest_names_and_tags_stay_within_80_columns(snapshot_of: SnapshotOf, screen: MakeScreen) -> None:
+    shown = screen(width=80)
+    snapshot = tagged(snapshot_of([[1.0]], names=["n" * 128]), **{"k" * 128: "v" * 128})
+    print_tasks(snapshot, shown.console)
+    print_task(snapshot, "n" * 128, shown.console)
+    assert max(map(len, shown.text().splitlines())) <= 80
+    assert shown.text().count("v") >= 256
+
+
+def test_answers_that_are_right_by_another_adapter_are_in_json(snapshot_of: SnapshotOf) -> None:
+    snapshot = snapshot_of(TWO)
+    cells = tuple(
+        dataclasses.replace(cell, astray_right=0.125 if cell.step == "task1" else None) for cell in snapshot.cells
+    )
+    shown = task_to_dict(dataclasses.replace(snapshot, cells=cells), "task0")
+    assert shown["scores"]["astray_right"] == 0.125
+    assert [step["astray_right"] for step in shown["history"]] == [None, 0.125]
+
+
 def test_an_empty_list_says_how_to_add_a_task(snapshot_of: SnapshotOf, screen: MakeScreen) -> None:
     shown = screen()
     print_tasks(snapshot_of([]), shown.console)

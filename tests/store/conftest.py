@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
+import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -19,7 +22,10 @@ from portfolio.store.store import Store
 _SCRIPT = Path(__file__).with_name("store_process.py")
 _CODE = Path(records.__file__).parent.parent
 
+NOBODY = 65534
+
 Start = Callable[..., "subprocess.Popen[str]"]
+Seal = Callable[[Callable[[Path], object]], Path]
 
 
 @pytest.fixture(scope="session")
@@ -53,6 +59,34 @@ def two_tasks(store: Store, synthetic: ModuleType) -> Store:
     for name in ("first", "second"):
         synthetic.add_task(store, name)
     return store
+
+
+@pytest.fixture
+def seal() -> Iterator[Seal]:
+    """Makes a portfolio with a function of its path, then all of it read-only, also for this process.
+
+    Permissions mean nothing to root, so root becomes somebody else meanwhile; and then needs a path that others may
+    go, which pytest's own directories are not.
+    """
+    parent = Path(tempfile.mkdtemp())
+    parent.chmod(0o755)
+    was_root = os.geteuid() == 0
+
+    def run(make: Callable[[Path], object]) -> Path:
+        path = parent / "portfolio"
+        make(path)
+        for entry in (path, *path.rglob("*")):
+            entry.chmod(0o555 if entry.is_dir() else 0o444)
+        if was_root:
+            os.seteuid(NOBODY)
+        return path
+
+    yield run
+    if was_root:
+        os.seteuid(0)
+    for entry in (parent, *parent.rglob("*")):
+        entry.chmod(entry.stat().st_mode | stat.S_IWUSR)
+    shutil.rmtree(parent)
 
 
 @pytest.fixture

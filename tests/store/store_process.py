@@ -83,7 +83,7 @@ def adapter_record(store: Store, name: str, **changes: Any) -> AdapterRecord:
 
 def router_state(store: Store, names: tuple[str, ...]) -> RouterState:
     totals = store.put("\n".join(sorted(names)).encode())
-    return RouterState(totals=totals, threshold=float("-inf"), temperature=1.5, shrinkage=0.25, coverage=0.95)
+    return RouterState(totals=totals, threshold=float("-inf"), temperature=1.5, shrinkage=0.25)
 
 
 def cells(step: str, names: tuple[str, ...]) -> list[Cell]:

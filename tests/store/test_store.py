@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portfolio.errors import ConfigError, Conflict, DamagedBlob, InvalidName, NotFound, StoreError
-from portfolio.records import Cell, Snapshot
+from portfolio.records import Cell, FirstLook, RouterWishes, Snapshot
 from portfolio.store.store import GenerationMoved, Store
 
 NOW = "2030-05-17T12:30:00+00:00"  # the clock of the fixture
@@ -87,6 +87,11 @@ def test_a_copy_of_the_directory_is_the_same_portfolio(two_tasks: Store, tmp_pat
 
 
 WILD = st.text(max_size=20)  # every code point but halves of characters
+TAGS = st.dictionaries(
+    st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,9}", fullmatch=True).filter(lambda key: key not in ("task", "name")),
+    st.text(min_size=1, max_size=9).filter(str.isprintable),
+    max_size=3,
+).map(lambda tags: tuple(sorted(tags.items())))
 TORN = st.text(st.characters(), max_size=8).map(lambda text: f"{text}\ud800\0")
 
 
@@ -112,6 +117,7 @@ def test_any_text_and_number_in_a_record_comes_back(
         reading=json.dumps(data.draw(WILD), ensure_ascii=False),
         notes=data.draw(st.lists(wild, max_size=3).map(tuple)),
         added_at="then",
+        tags=data.draw(TAGS),
     )
     adapter = synthetic.adapter_record(
         store,
@@ -123,8 +129,23 @@ def test_any_text_and_number_in_a_record_comes_back(
         created_at="then",
     )
     cell = Cell(step="first", task="first", rows=5, oracle=data.draw(st.none() | score), routed=data.draw(score))
+    cell = dataclasses.replace(cell, astray_right=data.draw(st.none() | score))
+    number = st.floats(allow_nan=False)
     router = dataclasses.replace(
-        synthetic.router_state(store, ("first",)), threshold=data.draw(st.floats(allow_nan=False))
+        synthetic.router_state(store, ("first",)),
+        threshold=data.draw(number),
+        wishes=RouterWishes(
+            coverage=data.draw(score),
+            recall=data.draw(st.none() | score),
+            oos=data.draw(st.none() | st.just(task.centroids)),
+            fallback=data.draw(st.sampled_from([None, "base", "first"])),
+            shared_labels=data.draw(st.booleans()),
+        ),
+        first_look=data.draw(st.none() | st.builds(FirstLook, margin=number, in_scope=number, temperature=number)),
+        own_share=data.draw(score),
+        ece_before=data.draw(st.none() | score),
+        ece=data.draw(st.none() | score),
+        asked=data.draw(st.none() | score),
     )
     store.commit_task(expected_generation=0, task=task, adapter=adapter, router=router, cells=[cell])
     snapshot = store.snapshot()
@@ -184,6 +205,10 @@ def test_whoever_computed_on_an_old_state_must_compute_again(two_tasks: Store, s
         two_tasks.commit_removal(expected_generation=stale, name="second", router=router, cells=[])
     with pytest.raises(GenerationMoved):
         two_tasks.commit_cells(expected_generation=stale, cells=[Cell(step="first", task="first", rows=1)])
+    with pytest.raises(GenerationMoved):
+        two_tasks.commit_tags(expected_generation=stale, name="first", tags={"tenant": "acme"})
+    with pytest.raises(GenerationMoved):
+        two_tasks.commit_router(expected_generation=stale, router=router, cells=[], detail={})
     assert two_tasks.snapshot() == before
 
 
@@ -213,6 +238,19 @@ def test_a_threshold_that_is_no_number_is_refused(store: Store, synthetic: Modul
     router = dataclasses.replace(synthetic.router_state(store, ("first",)), threshold=float("nan"))
     with pytest.raises(StoreError, match=r"NOT NULL.*router\.threshold.*nothing was changed"):
         commit(store, synthetic, "first", router=router)
+    assert store.snapshot().tasks == ()
+
+
+@pytest.mark.parametrize("field", ["own_share", "margin"])
+def test_no_number_hides_in_what_else_is_kept_of_the_router(store: Store, synthetic: ModuleType, field: str) -> None:
+    router = synthetic.router_state(store, ("first",))
+    look = FirstLook(margin=0.5, in_scope=0.0, temperature=1.0)
+    changes = {
+        "own_share": {"own_share": float("nan")},
+        "margin": {"first_look": dataclasses.replace(look, margin=float("nan"))},
+    }
+    with pytest.raises(StoreError, match="expected numbers .* got NaN; nothing was changed"):
+        commit(store, synthetic, "first", router=dataclasses.replace(router, **changes[field]))
     assert store.snapshot().tasks == ()
 
 

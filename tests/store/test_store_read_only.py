@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
-import stat
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -17,33 +14,13 @@ from portfolio.store.store import Store
 
 NOBODY = 65534
 
+Seal = Callable[[Callable[[Path], object]], Path]
+
 
 @pytest.fixture
-def read_only(synthetic: ModuleType) -> Iterator[Path]:
-    """A portfolio with the task `first`, whose files and directories are all read-only, also for this process.
-
-    Permissions mean nothing to root, so root becomes somebody else meanwhile; and then needs a path that others may
-    go, which pytest's own directories are not.
-    """
-    parent = Path(tempfile.mkdtemp())
-    parent.chmod(0o755)
-    path = parent / "portfolio"
-    synthetic.add_task(Store.create(path, synthetic.CONTRACT), "first")
-    entries = [path, *path.rglob("*")]
-    for entry in entries:
-        entry.chmod(0o555 if entry.is_dir() else 0o444)
-    was_root = os.geteuid() == 0
-    if was_root:
-        os.seteuid(NOBODY)
-    try:
-        yield path
-    finally:
-        if was_root:
-            os.seteuid(0)
-        for entry in entries:
-            if entry.exists():
-                entry.chmod(entry.stat().st_mode | stat.S_IWUSR)
-        shutil.rmtree(parent)
+def read_only(seal: Seal, synthetic: ModuleType) -> Path:
+    """A portfolio with the task `first`, whose files and directories are all read-only."""
+    return seal(lambda path: synthetic.add_task(Store.create(path, synthetic.CONTRACT), "first"))
 
 
 def test_it_is_read_whole_and_verified(read_only: Path, synthetic: ModuleType) -> None:

@@ -84,6 +84,8 @@ def test_a_relative_path_is_relative_to_the_file_wherever_one_stands(write, tmp_
         ('[[task]]\nname = "a"\ntrain = "${NOWHERE}/b"', r"a\.toml:3: \$\{NOWHERE\} in .* is not set; set it with"),
         ('[[task]]\nname = "a"\ntrain = "b"\nfilter = "x"', r"a\.toml:4: expected \{ column = \"value\" \}, got 'x'"),
         ('[[task]]\nname = "a"\ntrain = "b"\nfilter = { x = 1 }', r"a\.toml:4: expected \{ column"),
+        ('[[task]]\nname = "a"\ntrain = "b"\ntags = { x = 1 }', r"a\.toml:4: expected \{ tenant = "),
+        ('[[task]]\nname = "a"\ntrain = "b"\ntags = { task = "c" }', r"a\.toml:4: tag 'task' is reserved"),
         ('seed = "x"\n[[task]]\nname = "a"\ntrain = "b"', r"a\.toml:1: expected a whole number, got 'x'"),
         ('seed = true\n[[task]]\nname = "a"\ntrain = "b"', r"a\.toml:1: expected a whole number, got True"),
         ('name = 1\n[[task]]\nname = "a"\ntrain = "b"', r"a\.toml:1: expected text, got 1"),

@@ -6,17 +6,24 @@ import json
 import random
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from portfolio.hosting.base import Base
+from portfolio.hosting.host import Host
+from portfolio.hosting.trunk import prepare
 from portfolio.portfolio import Portfolio
 from portfolio.records import Snapshot
 from portfolio.training import TrainingConfig
-from routing.statistics import Totals, totals_from_bytes
+from routing.cascade import Cascade, CascadeCalibration, FirstLook
+from routing.decision import Decision
+from routing.router import Calibration
+from routing.statistics import FloatArray, Totals, totals_from_bytes
 
 Words = Mapping[str, Sequence[str]]  # label -> words that say it, all known to the tiny base's tokenizer
 
@@ -74,6 +81,16 @@ def _one_thread() -> None:
 def quick() -> TrainingConfig:
     """Short, as these tests ask what becomes of an adapter, not how good it is."""
     return TrainingConfig(epochs=2, batch_size=16)
+
+
+@pytest.fixture(scope="session")
+def task_files() -> Callable[..., Files]:
+    """`task_files(FOLDER, NAME)`: what `files_of` makes, for fixtures that outlive a test."""
+
+    def made(folder: Path, name: str, *, train_rows: int, test_rows: int, seed: int) -> Files:
+        return _task_files(folder, name, TASKS[name], train_rows, test_rows, seed)
+
+    return made
 
 
 @pytest.fixture
@@ -185,3 +202,90 @@ def cell_of() -> Callable[..., object]:
         return next((cell for cell in snapshot.cells if (cell.step, cell.task) == (step, task)), None)
 
     return find
+
+
+# Under which no look and no task's own covariance is left out
+_EVERYTHING = CascadeCalibration(
+    whole=Calibration(threshold=-20.0, temperature=4.0, shrinkage=0.3, own_share=0.2),
+    first=FirstLook(margin=0.5, in_scope=-20.0, temperature=4.0),
+)
+
+
+@pytest.fixture
+def same_router(totals_of: Callable[[Portfolio], Totals]) -> Callable[[Portfolio, Portfolio, Sequence[str]], None]:
+    """Nothing, if two portfolios' routers agree to 1e-9 in sums, settings and every figure, in whatever order of tasks."""
+
+    def require(one: Portfolio, other: Portfolio, texts: Sequence[str]) -> None:
+        ours, theirs = totals_of(one), totals_of(other)
+        assert (ours.rows, ours.classes) == (theirs.rows, theirs.classes)
+        np.testing.assert_allclose(ours.feature_sum, theirs.feature_sum, rtol=0, atol=1e-9)
+        np.testing.assert_allclose(ours.within, theirs.within, rtol=0, atol=1e-9)
+        assert _settings_of(one) == pytest.approx(_settings_of(other), rel=1e-9, abs=1e-9)
+        engine = one.engine()
+        features = engine.view(prepare(engine.host, engine.encode(texts, None)).features)
+        mine, others = one.engine().refresh().router, other.engine().refresh().router
+        assert mine is not None and others is not None
+        _require_same_figures(mine, others, features)
+        _require_same_figures(mine.calibrated(_EVERYTHING), others.calibrated(_EVERYTHING), features)
+
+    return require
+
+
+def _settings_of(portfolio: Portfolio) -> dict[str, float | None]:
+    """All numbers that calibration chose, by name."""
+    state = portfolio.snapshot().router
+    names = ("threshold", "temperature", "shrinkage", "own_share", "ece_before", "ece", "asked")
+    look = None if state is None else state.first_look
+    first = {} if look is None else {f"first {name}": value for name, value in asdict(look).items()}
+    return {**{name: getattr(state, name) for name in names}, **first}
+
+
+def _require_same_figures(one: Cascade, other: Cascade, features: FloatArray) -> None:
+    """Of both looks, for every row."""
+    assert (one.first is None) == (other.first is None)
+    for mine, others in ((one.first, other.first), (one.whole, other.whole)):
+        if mine is None or others is None:
+            continue
+        ours, theirs = (look.route(features[:, : look.width], top_k=len(look.tasks)) for look in (mine, others))
+        for row, expected in zip(ours, theirs, strict=True):
+            assert _figures(row) == pytest.approx(_figures(expected), rel=1e-9, abs=1e-9)
+
+
+def _figures(decision: Decision) -> dict[str, float]:
+    chances = dict(zip(decision.tasks, decision.scores, strict=True))
+    near = {f"{one.task} {one.number}": one.squared_distance for one in decision.nearest}
+    return {**chances, **near, "in scope": decision.in_scope, "refused": decision.abstain}
+
+
+@pytest.fixture
+def settle() -> Callable[..., None]:
+    """Put other settings into a portfolio's router, so that a test says what its texts meet."""
+
+    def put(portfolio: Portfolio, **settings: Any) -> None:
+        snapshot = portfolio.snapshot()
+        assert snapshot.router is not None
+        router = replace(snapshot.router, **settings)
+        portfolio.store.commit_router(expected_generation=snapshot.generation, router=router, cells=(), detail={})
+
+    return put
+
+
+@pytest.fixture
+def blocks_run() -> Iterator[Callable[[Host], list[int]]]:
+    """`blocks_run(HOST)` is a list that grows by a block's number for each row that goes through the block."""
+    handles = []
+
+    def watch(host: Host) -> list[int]:
+        ran: list[int] = []
+
+        def count(number: int) -> Callable[..., None]:
+            return lambda module, inputs, output: ran.extend([number] * len(output[0]))
+
+        for number, block in enumerate(host.blocks):
+            part = next(iter(block.children()))  # the block itself is called also where its gate skips it
+            handles.append(part.register_forward_hook(count(number)))
+        return ran
+
+    yield watch
+    for handle in handles:
+        handle.remove()

@@ -1,0 +1,101 @@
+"""A covariance of its own for each task, in the features where tasks differ most in shape: those of the first block.
+
+    z: whitened, so that the covariance shared by all classes is I; u: the first b numbers of z, A_t: what task t's own
+    covariance is there
+    Σ_t = (1 - a) I + a A_t
+    d_c² = |z - m_c|² + { (u - u_c)ᵀ (Σ_t⁻¹ - I) (u - u_c) + log det Σ_t }                     for a class c of task t
+
+This is regularised discriminant analysis (Friedman, 1989, "Regularized Discriminant Analysis", equation 14) with one
+covariance a task, kept to a corner: what the rest of z says, given u, stays as it is for all tasks. Only the few tasks that
+are nearest without it are scored so. Why this corner, in numbers: docs/decisions/0006-two-looks.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from routing.distance import squared_distances
+from routing.neighbours import Neighbours
+from routing.statistics import Float64, Int64
+from routing.whitening import Whitening
+
+RESCORED = 4  # tasks a row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Shape:
+    """What is kept of one task for this."""
+
+    scatter: Float64  # (b, b), within its classes, of the first b features
+    degrees: int  # rows less classes
+
+
+class OwnCovariances:
+    """The covariances of all tasks of a portfolio. Never changes once it is made."""
+
+    def __init__(
+        self, shapes: Sequence[Shape | None], share: float, whitening: Whitening, means: Float64, task_of_class: Int64
+    ) -> None:
+        """
+        Args:
+            shapes: of every task; one without, or without degrees of freedom, keeps the shared covariance.
+            share: a, in [0, 1).
+            whitening: of all features.
+            means: (K, d), of the classes, whitened.
+            task_of_class: (K,), growing.
+        """
+        self._task_of_class = task_of_class
+        self._means = means
+        self._tasks = [
+            None if shape is None or shape.degrees < 1 else _Own(shape, share, whitening) for shape in shapes
+        ]
+
+    def rescored(self, points: Float64, near: Neighbours) -> Neighbours:
+        """The same classes with each row's nearest few tasks under their own covariances.
+
+        Args:
+            points: (N, d), whitened.
+        """
+        distances = near.squared_distances.copy()
+        tasks = self._task_of_class[near.columns]  # (N, k)
+        for task, rows in _rows_by_task(distances, tasks).items():
+            own = self._tasks[task]
+            if own is None:
+                continue
+            theirs = np.flatnonzero(self._task_of_class == task)
+            corrections = own.corrections(points[rows], self._means[theirs])  # (n, C)
+            here, places = np.nonzero(tasks[rows] == task)
+            distances[rows[here], places] += corrections[here, near.columns[rows[here], places] - theirs[0]]
+        return Neighbours(squared_distances=distances, columns=near.columns, are_all=near.are_all)
+
+
+class _Own:
+    """One task's Σ_t."""
+
+    def __init__(self, shape: Shape, share: float, whitening: Whitening) -> None:
+        self._width = len(shape.scatter)
+        corner = whitening.matrix[: self._width, : self._width]
+        own = corner @ (shape.scatter / shape.degrees) @ corner.T
+        lower = np.linalg.cholesky((1 - share) * np.eye(self._width) + share * own)
+        self._whitening = np.linalg.inv(lower).T  # (b, b)
+        self._log_determinant = 2 * float(np.log(np.diag(lower)).sum())
+
+    def corrections(self, points: Float64, means: Float64) -> Float64:
+        """(n, d), (C, d) -> (n, C), to be added to squared distances"""
+        points, means = points[:, : self._width], means[:, : self._width]
+        under_own = squared_distances(points @ self._whitening, means @ self._whitening)
+        return np.asarray(under_own - squared_distances(points, means) + self._log_determinant)
+
+
+def _rows_by_task(distances: Float64, tasks: Int64) -> dict[int, Int64]:
+    """For each task the rows that it is one of the RESCORED nearest of."""
+    order = np.argsort(distances, axis=1, kind="stable")
+    nearest_first = np.take_along_axis(tasks, order, axis=1)
+    rows: dict[int, list[int]] = {}
+    for row, line in enumerate(nearest_first):
+        for task in list(dict.fromkeys(line.tolist()))[:RESCORED]:
+            rows.setdefault(task, []).append(row)
+    return {task: np.array(some) for task, some in rows.items()}

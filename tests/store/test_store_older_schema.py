@@ -1,0 +1,198 @@
+"""A portfolio of the first schema, as a version of this package made it that knew no other, works with today's."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from portfolio.errors import StoreError, Unwritable
+from portfolio.records import Cell, RouterState, RouterWishes
+from portfolio.store.blobs import Blobs
+from portfolio.store.database import Database
+from portfolio.store.schema import MIGRATIONS, SCHEMA_VERSION, migrate, schema_version
+from portfolio.store.store import GenerationMoved, Store
+
+Seal = Callable[[Callable[[Path], object]], Path]
+
+CONTRACT = (
+    '{"blocks":2,"feature_blocks":[1,2],"fingerprint":"ff","hidden_size":8,"max_tokens":16,"model_type":"bert",'
+    '"name":"tiny","pooling":"mean","revision":null,"trunk":1}'
+)
+TOTALS = b"sums of one task"
+SCORES = {"oracle": 1.0, "routed": 0.5, "routing": 0.75, "coverage": 0.875, "selective": 0.625, "floor": 0.25}
+
+
+def first_rows(blobs: Blobs, synthetic: ModuleType) -> dict[str, dict[str, Any]]:
+    """One row for each table, with the columns of the first schema, written out."""
+    task, adapter = synthetic.task_record(blobs, "first"), synthetic.adapter_record(blobs, "first")
+    return {
+        "portfolio": {"one": 1, "generation": 1, "contract": CONTRACT, "created_at": "monday"},
+        "task": {
+            "name": "first",
+            "position": 1,
+            "kind": task.kind,
+            "labels": json.dumps(task.labels),
+            "has_pairs": 0,
+            "columns": '["text", null, "label"]',
+            "sources": '[{"split": "train", "path": "/data/first.jsonl", "sha256": "00", "rows": 7}]',
+            "seed": 3,
+            "reading": "{}",
+            "centroids": task.centroids,
+            "scatter": task.scatter,
+            "evaluation": task.evaluation,
+            "notes": "[]",
+            "added_at": "tuesday",
+        },
+        "version": {
+            "name": "first",
+            "version": 1,
+            "task": "first",
+            "digest": adapter.digest,
+            "method": "bottleneck",
+            "config": "{}",
+            "training": "{}",
+            "parameters": 100,
+            "bytes": 400,
+            "seconds": 1.5,
+            "epochs": 2,
+            "seed": 3,
+            "validation_score": 0.75,
+            "notes": "[]",
+            "created_at": "tuesday",
+        },
+        "alias": {"name": "first", "alias": "champion", "version": 1},
+        "cell": {"step": "first", "task": "first", "rows": 9, **SCORES, "baseline": None},
+        "router": {
+            "one": 1,
+            "totals": blobs.put(TOTALS),
+            "threshold": -1.5,
+            "temperature": 2.0,
+            "shrinkage": 0.25,
+            "coverage": 0.75,
+        },
+        "event": {"number": 1, "at": "monday", "action": "init", "subject": "tiny", "detail": "{}"},
+    }
+
+
+def checksum(row: dict[str, Any]) -> str:
+    filled = {column: value for column, value in row.items() if value is not None}
+    return hashlib.sha256(json.dumps(filled, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def make_first(root: Path, synthetic: ModuleType) -> None:
+    """A portfolio with one task, made by the first migration alone."""
+    (root / "blobs").mkdir(parents=True)
+    (root / "base.json").write_text(CONTRACT)
+    database = Database(root / "portfolio.db")
+    database.make()
+    with database.writing() as db:
+        migrate(db, "monday", MIGRATIONS[:1])
+        for table, row in first_rows(Blobs(root / "blobs"), synthetic).items():
+            values = {**row, "checksum": checksum(row)}
+            places = ", ".join("?" for _ in values)
+            db.execute(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({places})", tuple(values.values()))
+
+
+def schema_of(store: Store) -> int:
+    with Database(store.path / "portfolio.db").reading() as db:
+        return schema_version(db)
+
+
+@pytest.fixture
+def older(tmp_path: Path, synthetic: ModuleType) -> Store:
+    make_first(tmp_path / "older", synthetic)
+    return Store.open(tmp_path / "older")
+
+
+def require_read_whole(store: Store) -> None:
+    snapshot = store.snapshot()
+    assert [(task.name, task.tags, task.added_at) for task in snapshot.tasks] == [("first", (), "tuesday")]
+    assert snapshot.cells == (Cell(step="first", task="first", rows=9, **SCORES),)
+    assert snapshot.router == RouterState(
+        totals=hashlib.sha256(TOTALS).hexdigest(),
+        threshold=-1.5,
+        temperature=2.0,
+        shrinkage=0.25,
+        wishes=RouterWishes(coverage=0.75),
+    )
+    assert store.get(snapshot.router.totals) == TOTALS
+    assert store.verify() == ()
+
+
+def test_it_is_read_whole_and_left_as_it_is(older: Store) -> None:
+    require_read_whole(older)
+    assert schema_of(older) == 1
+
+
+def test_a_lost_copy_of_the_contract_is_written_again_as_it_was(older: Store) -> None:
+    (older.path / "base.json").unlink()
+    require_read_whole(Store.open(older.path))
+    assert (older.path / "base.json").read_text() == CONTRACT
+
+
+def test_it_is_read_where_it_cannot_be_written(seal: Seal, synthetic: ModuleType) -> None:
+    store = Store.open(seal(lambda path: make_first(path, synthetic)))
+    require_read_whole(store)
+    with pytest.raises(Unwritable, match="cannot be written"):
+        store.commit_tags(expected_generation=1, name="first", tags={"tenant": "acme"})
+    require_read_whole(store)
+    assert sorted(os.listdir(store.path)) == ["base.json", "blobs", "portfolio.db"]
+
+
+def test_the_first_change_brings_it_to_the_newest_schema(older: Store) -> None:
+    before = older.snapshot()
+    older.commit_tags(expected_generation=1, name="first", tags={"tenant": "acme"})
+    assert schema_of(older) == SCHEMA_VERSION
+    after = older.snapshot()
+    assert after.tasks[0].tags == (("tenant", "acme"),)
+    assert (after.cells, after.router, after.adapters) == (before.cells, before.router, before.adapters)
+    assert older.verify() == ()
+
+
+def test_a_refused_change_leaves_it_as_it_is(older: Store) -> None:
+    with pytest.raises(GenerationMoved):
+        older.commit_cells(expected_generation=7, cells=[])
+    require_read_whole(older)
+    assert schema_of(older) == 1
+
+
+def test_a_store_that_was_open_goes_on_when_another_changes_the_schema(older: Store, synthetic: ModuleType) -> None:
+    another = Store.open(older.path)
+    older.commit_cells(expected_generation=1, cells=[])
+    another.commit_tags(expected_generation=2, name="first", tags={"risk": "high"})
+    assert another.snapshot() == older.snapshot()
+    with Database(older.path / "portfolio.db").reading() as db:
+        assert [number for (number,) in db.execute("SELECT number FROM migration")] == [1, 2]
+
+
+def test_tasks_come_and_go_as_in_a_new_one(older: Store, synthetic: ModuleType) -> None:
+    synthetic.add_task(older, "second")
+    synthetic.add_task(older, "third")
+    synthetic.remove_task(older, "first")
+    snapshot = older.snapshot()
+    assert [task.name for task in snapshot.tasks] == ["second", "third"]
+    assert older.verify() == ()
+
+
+@pytest.mark.parametrize("statement", ["DROP TRIGGER event_is_not_deleted", "ALTER TABLE task ADD COLUMN tags TEXT"])
+def test_tables_that_are_not_those_of_its_schema_are_damage(older: Store, statement: str) -> None:
+    with contextlib.closing(sqlite3.connect(older.path / "portfolio.db")) as db:
+        db.execute(statement)
+    assert [(fault.kind, fault.is_damage) for fault in older.verify()] == [("database", True)]
+
+
+def test_a_newer_one_whose_record_of_migrations_is_gone_is_damage(two_tasks: Store) -> None:
+    with contextlib.closing(sqlite3.connect(two_tasks.path / "portfolio.db", isolation_level=None)) as db:
+        db.execute("DELETE FROM migration WHERE number = 2")
+    assert [(fault.kind, fault.is_damage) for fault in two_tasks.verify()] == [("database", True)]
+    with pytest.raises(StoreError, match="duplicate column"):
+        two_tasks.commit_cells(expected_generation=2, cells=[])
