@@ -21,8 +21,9 @@ check: $(VENV)/.installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# needs PORTFOLIO_DATA, the folder of the data sets
 bench: $(VENV)/.installed
-	$(BIN)/python benchmarks/clinc150.py
+	$(BIN)/python benchmarks/routing.py
 
 docs: $(VENV)/.installed
 	$(BIN)/python docs/build_cli.py

@@ -23,6 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # before this file's directory, whose routing.py hides the package
+
 import numpy as np
 import torch
 import transformers

@@ -1,7 +1,7 @@
 """CLINC150 as tasks of random intents: writes the files of each task and a sequence to grow them along.
 
-    PORTFOLIO_DATA=DIR python benchmarks/draw_intents.py --into DIR2 --seed 0
-    python benchmarks/grow.py DIR2/sequence.toml --into DIR3 --oos DIR/clinc150/oos.jsonl
+PORTFOLIO_DATA=DIR python benchmarks/draw_intents.py --into DIR2 --seed 0
+python benchmarks/grow.py DIR2/sequence.toml --into DIR3 --oos DIR/clinc150/oos.jsonl
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ import json
 import os
 import platform
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -26,6 +27,9 @@ from pathlib import Path
 from typing import Any
 
 import faiss
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # before this file's directory, whose routing.py hides the package
+
 import numpy as np
 import numpy.typing as npt
 

@@ -63,7 +63,7 @@ class Chooser:
         self._wanted = wanted
         self._permit = permit(rules, now.snapshot, wanted.tenant, wanted.tags)
         self._labels = {task.name: task.labels for task in now.snapshot.tasks}
-        self._fallback = _fallback_of(now.snapshot, self._permit) if wanted.abstain else None
+        self._fallback = _fallback_of(now.snapshot, self._permit)
 
     def choose(self, batch: Batch) -> Chosen:
         """One route a row."""

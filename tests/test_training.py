@@ -118,8 +118,9 @@ def test_global_randomness_and_the_base_are_left_as_they_were(host, data):
     [(BottleneckConfig(rank=24, placement="houlsby"), 2e-2), (LoraConfig(rank=4), 1e-2)],
     ids=["bottleneck", "lora"],
 )
-def test_the_adapter_learns_what_a_head_alone_cannot(host, config, rate):
+def test_the_adapter_learns_what_a_head_alone_cannot(tiny_base, config, rate):
     """Labels by chance, for more texts than there are features; at a rate of almost 0 there is the head alone."""
+    host = Host(tiny_base, trunk=2, feature_blocks=(2, 4))
     texts = [" ".join(words) for words in itertools.permutations(PLANTS, 3)]
     prepared = prepare(host, encode(host.base.tokenizer, texts, None, 64), keep_bytes=1 << 20)
     labels = torch.randint(0, 2, (len(texts),), generator=torch.Generator().manual_seed(0))
@@ -128,6 +129,7 @@ def test_the_adapter_learns_what_a_head_alone_cannot(host, config, rate):
     for chosen in (1e-12, rate):
         training = TrainingConfig(epochs=8, patience=8, batch_size=20, learning_rate=chosen)
         losses.append(-score_of(host, train_adapter(host, config, rows, rows, 2, training).adapter, rows)[1])
+    host.detach()
     assert losses[1] < 0.95 * losses[0]
 
 

@@ -99,6 +99,18 @@ def test_a_mix_of_tasks_adds_their_opinions_up_and_merges_labels_only_where_they
         assert len(answer.route.tasks) == tasks
 
 
+def test_of_tasks_that_agree_the_one_that_says_most_is_named_also_where_another_is_likelier(overlapping, settle):
+    """At nearly even odds the adapters' own certainty decides."""
+    settle(overlapping, temperature=1000.0, wishes=RouterWishes(shared_labels=True))
+    not_first = 0
+    for text in DOUBTFUL:
+        [answer] = overlapping.predict([text], top_k=4, abstain=False)
+        total, named = mixture(overlapping, text, are_shared=True)
+        assert answer.task == named[max(total, key=total.__getitem__)]
+        not_first += answer.task != answer.route.tasks[0]
+    assert not_first > 0
+
+
 def test_shared_labels_change_answers_that_several_tasks_agree_on(overlapping, settle):
     apart = overlapping.predict(DOUBTFUL, top_k=4, abstain=False)
     settle(overlapping, wishes=RouterWishes(shared_labels=True))
