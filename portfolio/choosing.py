@@ -24,6 +24,7 @@ from routing.sessions import Sessions, Settled, Turn
 from routing.statistics import FloatArray, Int64
 
 TRUNK, BASE = "trunk", "base"  # whose features decided
+_WOULD = ("abstained:", "would have abstained:")  # where an answer is wanted whatever the router thinks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +117,7 @@ class Chooser:
             tasks=decision.tasks[:width],
             scores=decision.scores[:width],
             margin=decision.margin,
-            reason=self._with_rules(decision.reason),
+            reason=self._with_rules(decision.reason if refused else decision.reason.replace(*_WOULD, 1)),
             abstained=refused,
             decided_by="router" if self._permit.pinned is None else "pin",
             runner_up=decision.runner_up,
