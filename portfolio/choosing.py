@@ -9,8 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import torch
+from threadpoolctl import ThreadpoolController
 
 from portfolio.engine import Engine, Moment
 from portfolio.hosting.encode import Batch
@@ -80,12 +82,13 @@ class Chooser:
             chosen = torch.from_numpy(some)
             return self._engine.view(host.run(batch.select(chosen), trunk=trunk.select(chosen)).features)
 
-        looked = self._router.route(
-            self._engine.view(trunk.features),
-            deeper,
-            top_k=len(self._permit.allowed) if self._wanted.session is not None else max(1, self._wanted.top_k),
-            allowed=self._permit.allowed,
-        )
+        with _thread_pools().limit(limits=1, user_api="blas"):
+            looked = self._router.route(
+                self._engine.view(trunk.features),
+                deeper,
+                top_k=len(self._permit.allowed) if self._wanted.session is not None else max(1, self._wanted.top_k),
+                allowed=self._permit.allowed,
+            )
         return Chosen(routes=tuple(self._route(one) for one in looked), trunk=trunk)
 
     def _given(self, task: str) -> Route:
@@ -182,3 +185,12 @@ def _fallback_of(snapshot: Snapshot, permit: Permit) -> str | None:
     """Who answers what the router refuses; nobody where the rules do not allow it."""
     fallback = None if snapshot.router is None else snapshot.router.wishes.fallback
     return fallback if fallback == BARE_BASE or fallback in permit.allowed else None
+
+
+@lru_cache(maxsize=1)
+def _thread_pools() -> ThreadpoolController:
+    """To keep numpy to one thread while it routes: its products are small, and its threads would wait for work beside torch's.
+
+    1,500 short texts took 7.7 s with them and 4.8 s without, where the bare base takes 3.2 s (2 cores).
+    """
+    return ThreadpoolController()
