@@ -13,7 +13,7 @@ from portfolio.engine import Engine, load_centroids
 from portfolio.errors import DataError, NotFound, require
 from portfolio.evaluation import EvaluationSet, KnownTask, measure
 from portfolio.hosting.trunk import prepare
-from portfolio.records import BARE_BASE, NOBODY, FirstLook, RouterState, RouterWishes, Snapshot
+from portfolio.records import BARE_BASE, NOBODY, FirstLook, RouterState, RouterWishes, Snapshot, TaskRecord
 from portfolio.refs import require_known
 from portfolio.store.store import GenerationMoved
 from portfolio.tasks.columns import GUESS
@@ -27,6 +27,7 @@ from routing.statistics import (
     Totals,
     features_from_bytes,
     features_to_bytes,
+    scatter_from_bytes,
     totals_from_bytes,
     totals_to_bytes,
 )
@@ -49,6 +50,12 @@ def totals_of(engine: Engine, snapshot: Snapshot) -> Totals:
     if snapshot.router is None:
         return Totals.zero(engine.router_width)
     return totals_from_bytes(engine.store.get(snapshot.router.totals))
+
+
+def totals_without(engine: Engine, snapshot: Snapshot, record: TaskRecord) -> Totals:
+    """The sums over all tasks but one of them."""
+    scatter = scatter_from_bytes(engine.store.get(record.scatter))
+    return totals_of(engine, snapshot).subtract(load_centroids(engine.store, record), scatter)
 
 
 def wishes_of(snapshot: Snapshot) -> RouterWishes:

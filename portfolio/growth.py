@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from portfolio.asking import Newcomer, ReadAgain, asker
-from portfolio.calibrating import calibrated_router, known_tasks, totals_of, wishes_of
+from portfolio.calibrating import calibrated_router, known_tasks, totals_of, totals_without, wishes_of
 from portfolio.engine import Engine, Moment, champion_of, load_adapter, load_centroids
 from portfolio.errors import Conflict, DataError
 from portfolio.evaluation import EvaluationSet, KnownTask, measure
@@ -31,7 +31,6 @@ from routing.statistics import (
     Centroids,
     Float64,
     centroids_to_bytes,
-    scatter_from_bytes,
     scatter_to_bytes,
     summarise,
 )
@@ -170,9 +169,7 @@ def _leave(engine: Engine, name: str, read_again: ReadAgain) -> None:
     staying = tuple(task for task in snapshot.tasks if task.name != name)
     state, cells = None, []
     if staying:
-        totals = totals_of(engine, snapshot).subtract(
-            load_centroids(store, record), scatter_from_bytes(store.get(record.scatter))
-        )
+        totals = totals_without(engine, snapshot, record)
         known = [task for task in known_tasks(engine, snapshot) if task.name != name]
         centroids = {task.name: load_centroids(store, task) for task in staying}
         router, state, _ = calibrated_router(engine, totals, centroids, known, wishes)

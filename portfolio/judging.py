@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from portfolio.answering import route
-from portfolio.calibrating import known_tasks
+from portfolio.calibrating import known_tasks, totals_without
 from portfolio.choosing import TRUNK, Wanted
 from portfolio.engine import Engine, Moment, load_centroids
 from portfolio.errors import NotFound
@@ -25,7 +25,7 @@ from routing.overlap import Overlap, overlap, stolen_by
 from routing.router import CentroidRouter
 from routing.rules import NO_RULES
 from routing.sessions import Sessions
-from routing.statistics import Float64, FloatArray, scatter_from_bytes, totals_from_bytes
+from routing.statistics import Float64, FloatArray
 
 COVERAGES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 
@@ -133,13 +133,11 @@ def _overlap(router: Cascade, rows: dict[str, FloatArray]) -> Overlap:
 
 def _router_without(engine: Engine, now: Moment, name: str) -> Cascade:
     """The router as it would be without a task, under the settings that hold now."""
-    assert now.router is not None and now.snapshot.router is not None
+    assert now.router is not None
     store = engine.store
     [record] = [task for task in now.snapshot.tasks if task.name == name]
     staying = [task for task in now.snapshot.tasks if task.name != name]
-    totals = totals_from_bytes(store.get(now.snapshot.router.totals)).subtract(
-        load_centroids(store, record), scatter_from_bytes(store.get(record.scatter))
-    )
+    totals = totals_without(engine, now.snapshot, record)
     centroids = {task.name: load_centroids(store, task) for task in staying}
     whole = CentroidRouter(totals, centroids, settings=now.router.whole.settings)
     return Cascade(whole, now.router.first_width, now.router.first_look)

@@ -86,10 +86,11 @@ class CentroidRouter:
         self._covariance = fit_covariance(totals.feature_sum / totals.rows, totals.within, totals.rows - totals.classes)
         self._scope = Scope.of(self._covariance, self._means, counts, self._few)
         self._shapes = [_shape_of(centroids) for centroids in tasks.values()]
-        self._own: OwnCovariances | None = None
-        self._settings = Calibration(threshold=-math.inf, temperature=1.0, shrinkage=self._covariance.oas)
+        by_default = Calibration(threshold=-math.inf, temperature=1.0, shrinkage=self._covariance.oas)
+        self._settings = by_default if settings is None else settings
+        _check_settings(self._settings)
         self._whiten()
-        self._settle(self._settings if settings is None else settings)
+        self._own = self._own_covariances()
 
     def calibrated(self, settings: Calibration) -> CentroidRouter:
         """The same router under other settings, quicker than made anew. ValueError as from the constructor."""
@@ -107,14 +108,14 @@ class CentroidRouter:
 
     def _whiten(self) -> None:
         self._whitening = self._covariance.whitening(self._settings.shrinkage)
-        self._index = ClassIndex(self._whitening.apply(self._means), few=self._few)
+        self._white_means = self._whitening.apply(self._means)  # (K, d)
+        self._index = ClassIndex(self._white_means, few=self._few)
 
     def _own_covariances(self) -> OwnCovariances | None:
         share = self._settings.own_share
         if share == 0 or len(self._names) > MOST_OWN:
             return None
-        white_means = self._whitening.apply(self._means)
-        return OwnCovariances(self._shapes, share, self._whitening, white_means, self._task_of_class)
+        return OwnCovariances(self._shapes, share, self._whitening, self._white_means, self._task_of_class)
 
     def at_temperature(self, temperature: float) -> CentroidRouter:
         """The same router, surer or more modest. ValueError as from the constructor."""
