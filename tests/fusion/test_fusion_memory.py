@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fusion.attention import FusionAttention
-from fusion.config import FusionConfig
+from fusion.config import FusionConfig, LightConfig
 from fusion.folded import fold
+from fusion.light import LightGate, TrainableLight
 from fusion.members import Member
 from fusion.trainable import TrainableFusion
 from fusion.written_out import blend_written_out
@@ -64,3 +65,12 @@ def test_the_trainable_form_never_does_forward_or_backward(attention, members):
 
 def test_the_folded_form_never_does(attention, members):
     assert largest_tensor(fold(attention, members)) < FORBIDDEN
+
+
+def test_neither_do_those_of_the_light_gate(members):
+    generator = torch.Generator().manual_seed(0)
+    ranks = [RANK] * MEMBERS
+    gate = LightGate(LightConfig(dropout=0.1), ranks=ranks, features_in=WIDTH, features_out=WIDTH, generator=generator)
+    fusion = TrainableLight(gate, members).train()
+    assert largest_tensor(fusion) < FORBIDDEN
+    assert largest_tensor(fusion.fold()) < FORBIDDEN
