@@ -77,6 +77,32 @@ class TaskRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """The exact version of an adapter that another adapter is made of."""
+
+    name: str
+    version: int
+    digest: str
+
+    @property
+    def ref(self) -> Ref:
+        return Ref(self.name, self.version)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """One of the choices that were tried on the same validation rows before one of them was kept."""
+
+    choice: str  # `best member`, `uniform`, `own`, `on top`, `fusion`
+    made_of: str  # in words
+    score: float  # accuracy in [0, 1]
+    parameters: int  # that it adds to the members, its head's among them
+    seconds: float
+    p_value: float | None  # of McNemar's exact test against the one that was kept; None for that one
+    is_kept: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterRecord:
     """One immutable version of an adapter with its head."""
 
@@ -95,10 +121,36 @@ class AdapterRecord:
     validation_score: float  # accuracy in [0, 1]
     notes: tuple[str, ...] = ()  # restarts, early stop
     created_at: str = ""  # ISO 8601, UTC
+    members: tuple[Member, ...] = ()  # the adapters it is made of, in its config's order; they stay while it stays
+    comparison: tuple[Compared, ...] = ()  # what else was tried before it was kept
+    attention: str | None = None  # digest: how much a fusion attends to each member; JSON of an `Attention`
 
     @property
     def ref(self) -> Ref:
         return Ref(self.name, self.version)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attention:
+    """How much a fusion attends to each of its members: means over tokens, then over validation rows, each adding up to 1."""
+
+    members: tuple[str, ...]  # `name@version`
+    blocks: tuple[int, ...]  # of the base, those in which a member acts
+    rows: int  # validation rows behind the means
+    mean: tuple[tuple[float, ...], ...]  # (blocks, members)
+    labels: tuple[str, ...]  # those that have rows
+    by_label: tuple[tuple[tuple[float, ...], ...], ...]  # (labels, blocks, members)
+
+
+def attention_from_json(text: str) -> Attention:
+    """What `to_json` wrote of an `Attention`."""
+    fields = json.loads(text)
+    return Attention(**{key: value if key == "rows" else _as_tuple(value) for key, value in fields.items()})
+
+
+def _as_tuple(value: Any) -> Any:
+    """Lists within lists, as tuples within tuples."""
+    return tuple(map(_as_tuple, value)) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,3 +257,4 @@ class Answer:
     adapter: str | None  # `name@version`; None when abstained, and when the bare base answered
     abstained: bool
     route: Route
+    attention: tuple[tuple[str, float], ...] = ()  # of a fusion, when asked to explain: member `name@version`, share

@@ -5,7 +5,8 @@
     consistency.py  what must hold between rows, and between rows and blobs
     creation.py     a new portfolio's directory
     references.py   which blobs are needed, and the deleting of those that are not
-    rows.py         records to rows and back
+    adapter_rows.py adapters, and what they are made of, to rows and back
+    rows.py         all other records to rows and back
     schema.py       the tables, as numbered migrations
     database.py     transactions on portfolio.db, from many threads and processes
     blobs.py        content-addressed files

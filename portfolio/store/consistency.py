@@ -12,29 +12,72 @@ from pathlib import Path
 
 from portfolio.errors import Conflict, DamagedBlob, NotFound, require
 from portfolio.records import AdapterRecord, Cell, RouterState
-from portfolio.store import rows
+from portfolio.store import adapter_rows, rows
 from portfolio.store.blobs import Blobs, damage
 from portfolio.store.references import router_blobs
 
 _LISTED_TASKS = 20
 
 
-def require_free(db: sqlite3.Connection, path: Path, name: str, adapter: AdapterRecord) -> None:
-    """Raise Conflict if the task's name or the adapter's version is taken."""
+def require_free(db: sqlite3.Connection, path: Path, name: str) -> None:
+    """Raise Conflict if the task's name is taken."""
     if name in rows.task_names(db):
         raise Conflict(
             f"there is already a task {name!r} in {path}; choose another name, or remove it first with: "
             f"portfolio -p {shlex.quote(str(path))} remove-task {name}"
         )
-    if rows.has_version(db, adapter.name, adapter.version):
-        raise Conflict(f"there is already an adapter {adapter.ref} in {path}; choose another name")
 
 
-def require_task(db: sqlite3.Connection, path: Path, name: str) -> None:
-    """Raise NotFound unless there is a task of that name."""
-    names = rows.task_names(db)
-    if name not in names:
-        raise NotFound(f"no task {name!r} in {path}; {_known(names)}")
+def require_own(task: str, adapters: Sequence[AdapterRecord]) -> None:
+    """Raise ConfigError unless these are rising versions of this task's adapter, none made of itself or a later one."""
+    require(len(adapters) > 0, f"expected one or more adapters for task {task!r}, got none")
+    for adapter in adapters:
+        require(
+            adapter.task == adapter.name == task,
+            f"adapter {adapter.ref} is for {adapter.task!r}, expected {task!r}, by which it must be called, too",
+        )
+        for member in adapter.members:
+            require(
+                member.name != task or member.version < adapter.version,
+                f"adapter {adapter.ref} is made of {member.ref}, expected earlier versions only",
+            )
+    versions = [adapter.version for adapter in adapters]
+    require(
+        versions == sorted(set(versions)),  # so that the last one, which becomes the champion, is the newest
+        f"expected rising versions of adapter {task!r}, got: {', '.join(map(str, versions))}",
+    )
+
+
+def require_members(db: sqlite3.Connection, path: Path, adapters: Sequence[AdapterRecord]) -> None:
+    """Nothing, if all that these are made of is among them or in the portfolio, by the same bytes.
+
+    Raises:
+        NotFound: a member is not there.
+        Conflict: it is there, but it is another one than it was.
+    """
+    new = {adapter.ref: adapter.digest for adapter in adapters}
+    for adapter in adapters:
+        there = {member: new.get(member.ref) or adapter_rows.read_digest(db, member.ref) for member in adapter.members}
+        gone = [str(member.ref) for member, digest in there.items() if digest is None]
+        if gone:
+            raise NotFound(
+                f"adapter {adapter.ref} is made of {', '.join(gone)}, no longer in {path}: removed meanwhile; make it "
+                "again of adapters that are there"
+            )
+        other = [str(member.ref) for member, digest in there.items() if digest != member.digest]
+        if other:
+            raise Conflict(
+                f"adapter {adapter.ref} is made of {', '.join(other)}, but in {path} that is another adapter now: "
+                "removed and added anew meanwhile; make it again of what is there now"
+            )
+
+
+def require_tasks(db: sqlite3.Connection, path: Path, names: Sequence[str]) -> None:
+    """Raise one NotFound that names all of these that are no task, unless each is one."""
+    known = rows.task_names(db)
+    unknown = [repr(name) for name in names if name not in known]
+    if unknown:
+        raise NotFound(f"no task {', '.join(unknown)} in {path}; {_known(known)}")
 
 
 def require_blobs(blobs: Blobs, digests: Iterable[str]) -> None:

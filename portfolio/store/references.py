@@ -14,13 +14,15 @@ import sqlite3
 from collections.abc import Iterable
 
 from portfolio.records import RouterState
+from portfolio.store.adapter_rows import read_attention_blobs
 from portfolio.store.blobs import Blobs
 from portfolio.store.rows import checksum, insert, read_router
 
 KEPT_CHANGES = 8
 KEPT_S = 600.0
 
-# Every column that refers to a blob, with what the blob is called in messages; for the router's see `router_blobs`.
+# Every column that refers to a blob, with what the blob is called in messages; what a column of JSON
+# names is in `read_attention_blobs` and `router_blobs`.
 _REFERENCES = """
     SELECT centroids AS digest, 'centroids of task ' || name AS used_as FROM task
     UNION ALL SELECT scatter, 'scatter of task ' || name FROM task
@@ -34,6 +36,8 @@ def blob_uses(db: sqlite3.Connection) -> dict[str, list[str]]:
     uses: dict[str, list[str]] = {}
     for digest, used_as in db.execute(_REFERENCES):
         uses.setdefault(str(digest), []).append(str(used_as))  # damage can turn a text into bytes
+    for blob in read_attention_blobs(db):
+        uses.setdefault(str(blob.digest), []).append(f"attention of adapter {blob.ref}")
     for digest, used_as in router_blobs(read_router(db)).items():
         uses.setdefault(str(digest), []).append(used_as)
     return uses
@@ -56,7 +60,8 @@ def task_blobs(db: sqlite3.Connection, name: str) -> set[str]:
         "UNION SELECT evaluation FROM task WHERE name = :name UNION SELECT digest FROM version WHERE task = :name",
         {"name": name},
     )
-    return {digest for (digest,) in found}
+    attention = {blob.digest for blob in read_attention_blobs(db) if blob.task == name}
+    return attention | {digest for (digest,) in found}
 
 
 def retire(db: sqlite3.Connection, blobs: Blobs, left: Iterable[str], generation: int, now_s: float) -> None:

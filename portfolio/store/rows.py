@@ -1,4 +1,4 @@
-"""Records to rows and back: all SQL over the tables of records. Every function works in the caller's transaction.
+"""Records to rows and back; for adapters see adapter_rows.py. Every function works in the caller's transaction.
 
 A row's `checksum` is the first 16 hex digits of the SHA-256 of its other filled columns, as JSON with sorted keys.
 """
@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 
 from portfolio.errors import StoreError
 from portfolio.records import (
-    AdapterRecord,
     BaseContract,
     Cell,
     FirstLook,
@@ -85,15 +84,15 @@ def insert_portfolio(db: sqlite3.Connection, contract: BaseContract, now: str) -
 
 def read_contract_json(db: sqlite3.Connection) -> str:
     """The contract's JSON as it was written, which a record that has grown a field since would give differently."""
-    return _decoded("portfolio", _only(db, "portfolio"), lambda row: str(row["contract"]))
+    return decoded("portfolio", _only(db, "portfolio"), lambda row: str(row["contract"]))
 
 
 def read_contract(db: sqlite3.Connection) -> BaseContract:
-    return _decoded("portfolio", _only(db, "portfolio"), lambda row: from_json(BaseContract, row["contract"]))
+    return decoded("portfolio", _only(db, "portfolio"), lambda row: from_json(BaseContract, row["contract"]))
 
 
 def read_generation(db: sqlite3.Connection) -> int:
-    return _decoded("portfolio", _only(db, "portfolio"), lambda row: int(row["generation"]))
+    return decoded("portfolio", _only(db, "portfolio"), lambda row: int(row["generation"]))
 
 
 def advance_generation(db: sqlite3.Connection) -> int:
@@ -104,7 +103,7 @@ def advance_generation(db: sqlite3.Connection) -> int:
     return generation
 
 
-# Tasks, versions, aliases
+# Tasks
 
 
 def insert_task(db: sqlite3.Connection, task: TaskRecord) -> None:
@@ -134,7 +133,7 @@ def set_tags(db: sqlite3.Connection, name: str, tags: Mapping[str, str]) -> dict
         StoreError: the row was damaged before; a new checksum would hide that.
     """
     row = db.execute("SELECT * FROM task WHERE name = ?", (name,)).fetchone()
-    earlier = _decoded("task", row, _task)
+    earlier = decoded("task", row, _task)
     if row["checksum"] != checksum(dict(row)):
         raise StoreError(
             f"portfolio.db is damaged: the row of task {name!r} is not as it was written (its checksum differs); "
@@ -146,13 +145,7 @@ def set_tags(db: sqlite3.Connection, name: str, tags: Mapping[str, str]) -> dict
 
 
 def delete_task(db: sqlite3.Connection, name: str) -> None:
-    """Remove a task with its adapters, their aliases and its row and column of the results."""
-    db.execute(
-        "DELETE FROM alias WHERE EXISTS "
-        "(SELECT 1 FROM version WHERE task = ? AND version.name = alias.name AND version.version = alias.version)",
-        (name,),
-    )
-    db.execute("DELETE FROM version WHERE task = ?", (name,))
+    """Remove a task, whose adapters are gone already, with its row and column of the results."""
     db.execute("DELETE FROM cell WHERE step = ? OR task = ?", (name, name))
     db.execute("DELETE FROM task WHERE name = ?", (name,))
 
@@ -164,43 +157,7 @@ def task_names(db: sqlite3.Connection) -> list[str]:
 
 def read_tasks(db: sqlite3.Connection) -> tuple[TaskRecord, ...]:
     rows = db.execute("SELECT * FROM task ORDER BY position")
-    return tuple(_decoded("task", row, _task) for row in rows)
-
-
-def insert_adapter(db: sqlite3.Connection, adapter: AdapterRecord) -> None:
-    insert(
-        db,
-        "version",
-        {
-            **{field.name: getattr(adapter, field.name) for field in dataclasses.fields(adapter)},
-            "version": int(adapter.version),
-            "parameters": int(adapter.parameters),
-            "bytes": int(adapter.bytes),
-            "seconds": float(adapter.seconds),
-            "epochs": int(adapter.epochs),
-            "seed": int(adapter.seed),
-            "validation_score": float(adapter.validation_score),
-            "notes": json.dumps(adapter.notes),
-        },
-    )
-
-
-def has_version(db: sqlite3.Connection, name: str, version: int) -> bool:
-    found = db.execute("SELECT 1 FROM version WHERE name = ? AND version = ?", (name, version)).fetchone()
-    return found is not None
-
-
-def read_adapters(db: sqlite3.Connection) -> tuple[AdapterRecord, ...]:
-    """All versions of all adapters, in the order of their tasks."""
-    rows = db.execute(
-        "SELECT version.* FROM version JOIN task ON task.name = version.task "
-        "ORDER BY task.position, version.name, version.version"
-    )
-    return tuple(_decoded("version", row, _adapter) for row in rows)
-
-
-def insert_alias(db: sqlite3.Connection, name: str, alias: str, version: int) -> None:
-    insert(db, "alias", {"name": name, "alias": alias, "version": int(version)})
+    return tuple(decoded("task", row, _task) for row in rows)
 
 
 # Results and the router
@@ -220,7 +177,7 @@ def read_cells(db: sqlite3.Connection) -> tuple[Cell, ...]:
         "SELECT cell.* FROM cell JOIN task AS s ON s.name = cell.step JOIN task AS t ON t.name = cell.task "
         "ORDER BY s.position, t.position"
     )
-    return tuple(_decoded("cell", row, _cell) for row in rows)
+    return tuple(decoded("cell", row, _cell) for row in rows)
 
 
 def put_router(db: sqlite3.Connection, router: RouterState | None) -> None:
@@ -244,7 +201,7 @@ def put_router(db: sqlite3.Connection, router: RouterState | None) -> None:
 
 def read_router(db: sqlite3.Connection) -> RouterState | None:
     row = db.execute("SELECT * FROM router").fetchone()
-    return None if row is None else _decoded("router", row, _router)
+    return None if row is None else decoded("router", row, _router)
 
 
 # Events
@@ -258,7 +215,7 @@ def append_event(db: sqlite3.Connection, event: Event) -> None:
 def read_events(db: sqlite3.Connection) -> tuple[Event, ...]:
     """All events, oldest first; by number, as a clock may have gone backwards."""
     rows = db.execute("SELECT at, action, subject, detail FROM event ORDER BY number")
-    return tuple(_decoded("event", row, lambda values: Event(**dict(values))) for row in rows)
+    return tuple(decoded("event", row, lambda values: Event(**dict(values))) for row in rows)
 
 
 # Shared by all tables
@@ -271,7 +228,12 @@ def _only(db: sqlite3.Connection, table: str) -> sqlite3.Row:
     return row
 
 
-def _decoded(table: str, row: sqlite3.Row, decode: Callable[[sqlite3.Row], _Record]) -> _Record:
+def decoded(table: str, row: sqlite3.Row, decode: Callable[[sqlite3.Row], _Record]) -> _Record:
+    """`decode(row)`.
+
+    Raises:
+        StoreError: that did not work, as the row is damaged.
+    """
     try:
         return decode(row)
     except (AttributeError, IndexError, TypeError, ValueError) as error:
@@ -280,8 +242,14 @@ def _decoded(table: str, row: sqlite3.Row, decode: Callable[[sqlite3.Row], _Reco
         ) from error
 
 
+def fields_of(kind: type[Any], row: sqlite3.Row) -> _Values:
+    """The fields that the row has a column for; one that a later migration adds keeps the record's default."""
+    held = dict(row)
+    return {field.name: held[field.name] for field in dataclasses.fields(kind) if field.name in held}
+
+
 def _task(row: sqlite3.Row) -> TaskRecord:
-    values = _fields_of(TaskRecord, row)
+    values = fields_of(TaskRecord, row)
     return TaskRecord(
         **{
             **values,
@@ -299,13 +267,8 @@ def _tags_json(tags: Mapping[str, str]) -> str | None:
     return json.dumps(dict(tags), sort_keys=True) if tags else None
 
 
-def _adapter(row: sqlite3.Row) -> AdapterRecord:
-    values = _fields_of(AdapterRecord, row)
-    return AdapterRecord(**{**values, "notes": tuple(json.loads(values["notes"]))})
-
-
 def _cell(row: sqlite3.Row) -> Cell:
-    return Cell(**_fields_of(Cell, row))
+    return Cell(**fields_of(Cell, row))
 
 
 def _router(row: sqlite3.Row) -> RouterState:
@@ -313,7 +276,7 @@ def _router(row: sqlite3.Row) -> RouterState:
     first_look = more.get("first_look")
     return RouterState(
         **{
-            **_fields_of(RouterState, row),
+            **fields_of(RouterState, row),
             **more,
             "wishes": RouterWishes(**more.get("wishes", {"coverage": row["coverage"]})),
             "first_look": None if first_look is None else FirstLook(**first_look),
@@ -333,12 +296,6 @@ def _more_json(router: RouterState) -> str:
         "asked": _measured(router.asked),
     }
     return json.dumps(more, sort_keys=True)
-
-
-def _fields_of(kind: type[Any], row: sqlite3.Row) -> _Values:
-    """The fields that the row has a column for; one that a later migration adds keeps the record's default."""
-    held = dict(row)
-    return {field.name: held[field.name] for field in dataclasses.fields(kind) if field.name in held}
 
 
 def _number(value: float) -> float:

@@ -149,11 +149,33 @@ def _routing(db: sqlite3.Connection) -> None:
     db.execute("ALTER TABLE router ADD COLUMN more TEXT")  # JSON; NULL: as before this migration
 
 
-MIGRATIONS: tuple[Migration, ...] = (_first_tables, _routing)  # append only; the first is number 1
+def _members(db: sqlite3.Connection) -> None:
+    """Adapters made of exact versions of other adapters."""
+    db.execute("ALTER TABLE version ADD COLUMN more TEXT")  # JSON; NULL: not made of others, compared with nothing
+    db.execute(
+        """
+        CREATE TABLE member (
+            name TEXT NOT NULL,
+            version INTEGER NOT NULL,
+            place INTEGER NOT NULL,  -- from 0, in the order of the adapter's config
+            member_name TEXT NOT NULL,
+            member_version INTEGER NOT NULL,
+            member_digest TEXT NOT NULL,  -- the same as in the member's own row
+            checksum TEXT NOT NULL,
+            PRIMARY KEY (name, version, place),
+            FOREIGN KEY (name, version) REFERENCES version (name, version),
+            FOREIGN KEY (member_name, member_version) REFERENCES version (name, version)
+        )
+        """
+    )
+    db.execute("CREATE INDEX member_of ON member (member_name, member_version)")
+
+
+MIGRATIONS: tuple[Migration, ...] = (_first_tables, _routing, _members)  # append only; the first is number 1
 SCHEMA_VERSION = len(MIGRATIONS)
 
 # The tables whose rows carry a checksum.
-STATE_TABLES = ("portfolio", "task", "version", "alias", "cell", "router", "retired", "event")
+STATE_TABLES = ("portfolio", "task", "version", "member", "alias", "cell", "router", "retired", "event")
 
 
 def migrate(db: sqlite3.Connection, now: str, migrations: Sequence[Migration] = MIGRATIONS) -> None:
@@ -188,6 +210,11 @@ def schema_version(db: sqlite3.Connection) -> int:
     if db.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'migration'").fetchone() is None:
         return 0
     return int(db.execute("SELECT COALESCE(MAX(number), 0) FROM migration").fetchone()[0])
+
+
+def knows_members(db: sqlite3.Connection) -> bool:
+    """Whether the table `member` must be there; a portfolio of an older schema has none."""
+    return schema_version(db) > MIGRATIONS.index(_members)
 
 
 def require_known_schema(db: sqlite3.Connection, path: Path) -> int:

@@ -17,11 +17,20 @@ from pathlib import Path
 from types import TracebackType
 
 from portfolio.errors import Conflict, DamagedBlob, NotFound, require
+from portfolio.members import require_unneeded
 from portfolio.records import AdapterRecord, BaseContract, Cell, RouterState, Snapshot, TaskRecord
 from portfolio.refs import check_name, check_tag
-from portfolio.store import rows
+from portfolio.store import adapter_rows, rows
 from portfolio.store.blobs import Blobs
-from portfolio.store.consistency import put_cells, put_router, require_blobs, require_free, require_task
+from portfolio.store.consistency import (
+    put_cells,
+    put_router,
+    require_blobs,
+    require_free,
+    require_members,
+    require_own,
+    require_tasks,
+)
 from portfolio.store.creation import BLOBS, CONTRACT, DATABASE, create_layout
 from portfolio.store.database import Database
 from portfolio.store.durable import write_whole
@@ -106,7 +115,7 @@ class Store(contextlib.AbstractContextManager["Store"]):
                 generation=rows.read_generation(db),
                 contract=rows.read_contract(db),
                 tasks=rows.read_tasks(db),
-                adapters=rows.read_adapters(db),
+                adapters=adapter_rows.read_adapters(db),
                 cells=rows.read_cells(db),
                 router=rows.read_router(db),
             )
@@ -165,63 +174,78 @@ class Store(contextlib.AbstractContextManager["Store"]):
         *,
         expected_generation: int,
         task: TaskRecord,
-        adapter: AdapterRecord,
+        adapters: Sequence[AdapterRecord],
         router: RouterState,
         cells: Sequence[Cell],
     ) -> None:
-        """Add a task with its first adapter, which becomes the champion, and the router and results that go with it.
+        """Add a task with one or more versions of its adapter, and the router and results that go with it.
 
         A cell takes the place of an earlier one of the same step and task. Empty times are filled from the clock.
 
+        Args:
+            adapters: all called as the task, by rising versions; the last one becomes the champion. Their members are
+                earlier ones among them, or other tasks' adapters.
+
         Raises:
-            Conflict: the name is taken.
+            Conflict: the name is taken, or a member is another one than it was.
+            NotFound: a member is no longer there.
             GenerationMoved: the portfolio changed since generation `expected_generation`.
             DamagedBlob: a blob that a record names was not put.
         """
         check_name(task.name, "task name")
-        check_name(adapter.name, "adapter name")
         _check_tags(dict(task.tags))
-        require(adapter.task == task.name, f"adapter {adapter.ref} is for {adapter.task!r}, expected {task.name!r}")
+        require_own(task.name, adapters)
         now = _iso(self._clock)
+        dated = [dataclasses.replace(adapter, created_at=adapter.created_at or now) for adapter in adapters]
         with self._changing() as db:
-            require_free(db, self.path, task.name, adapter)
+            require_free(db, self.path, task.name)
+            require_members(db, self.path, adapters)
             generation = self._advance(db, expected_generation)
-            require_blobs(self._blobs, (task.centroids, task.scatter, task.evaluation, adapter.digest))
+            require_blobs(self._blobs, (task.centroids, task.scatter, task.evaluation, *_blobs_of(adapters)))
             rows.insert_task(db, dataclasses.replace(task, added_at=task.added_at or now))
-            rows.insert_adapter(db, dataclasses.replace(adapter, created_at=adapter.created_at or now))
-            rows.insert_alias(db, adapter.name, CHAMPION, adapter.version)
+            adapter_rows.insert_adapters(db, dated)
+            adapter_rows.insert_alias(db, dated[-1].ref, CHAMPION)
             left = put_router(db, self._blobs, router)
             put_cells(db, self.path, cells)
             retire(db, self._blobs, left, generation, self._clock().timestamp())
-            detail = {"adapter": str(adapter.ref), "digest": adapter.digest, "generation": generation}
+            detail = {**_on_record(adapters), "generation": generation}
             rows.append_event(db, _event(now, "add-task", task.name, detail))
 
     def commit_removal(
-        self, *, expected_generation: int, name: str, router: RouterState | None, cells: Sequence[Cell]
+        self, *, expected_generation: int, names: Sequence[str], router: RouterState | None, cells: Sequence[Cell]
     ) -> None:
-        """Remove a task with its adapters, aliases and results. Its events stay on record.
+        """Remove tasks with their adapters, aliases and results. Their events stay on record, one more for each.
 
-        Its blobs stay on disk for some more changes; see references.py.
+        Their blobs stay on disk for some more changes; see references.py.
 
         Args:
-            router: the state without the task; None if and only if it was the last one.
+            router: the state without the tasks; None if and only if no task is left.
             cells: what was measured again, of the last remaining step.
 
         Raises:
             NotFound: no such task.
+            Conflict: an adapter of a task that stays is made of one that would go.
             GenerationMoved: the portfolio changed since generation `expected_generation`.
         """
+        require(len(names) == len(set(names)) > 0, f"expected one or more tasks, each once, got: {', '.join(names)}")
         now = _iso(self._clock)
         with self._changing() as db:
-            require_task(db, self.path, name)
+            require_tasks(db, self.path, names)
+            adapters = adapter_rows.read_adapters(db)
+            require_unneeded(adapters, names)
             generation = self._advance(db, expected_generation)
-            adapters = {str(adapter.ref): adapter.digest for adapter in rows.read_adapters(db) if adapter.task == name}
-            left = task_blobs(db, name)
-            rows.delete_task(db, name)
+            left = {digest for name in names for digest in task_blobs(db, name)}
+            adapter_rows.delete_adapters(db, names)
+            for name in names:
+                rows.delete_task(db, name)
+                detail = {
+                    **_on_record([adapter for adapter in adapters if adapter.task == name]),
+                    "generation": generation,
+                }
+                rows.append_event(db, _event(now, "remove-task", name, detail))
             left |= put_router(db, self._blobs, router)
             put_cells(db, self.path, cells)
             retire(db, self._blobs, left, generation, self._clock().timestamp())
-            rows.append_event(db, _event(now, "remove-task", name, {"adapters": adapters, "generation": generation}))
 
     def commit_cells(self, *, expected_generation: int, cells: Sequence[Cell]) -> None:
         """Write results that were measured again, each in the place of an earlier one of the same step and task.
@@ -277,7 +301,7 @@ class Store(contextlib.AbstractContextManager["Store"]):
         _check_tags(tags)
         now = _iso(self._clock)
         with self._changing() as db:
-            require_task(db, self.path, name)
+            require_tasks(db, self.path, [name])
             generation = self._advance(db, expected_generation)
             old = rows.set_tags(db, name, tags)
             detail = {"old": old, "new": dict(tags), "generation": generation}
@@ -306,6 +330,19 @@ class Store(contextlib.AbstractContextManager["Store"]):
 def _check_tags(tags: Mapping[str, str]) -> None:
     for key, value in tags.items():
         check_tag(key, value)
+
+
+def _blobs_of(adapters: Sequence[AdapterRecord]) -> list[str]:
+    named = [digest for adapter in adapters for digest in (adapter.digest, adapter.attention)]
+    return [digest for digest in named if digest is not None]
+
+
+def _on_record(adapters: Sequence[AdapterRecord]) -> dict[str, object]:
+    """What an event says of adapters: their digests, and what some are made of."""
+    digests = {str(adapter.ref): adapter.digest for adapter in adapters}
+    members = {str(adapter.ref): [str(member.ref) for member in adapter.members] for adapter in adapters}
+    made_of = {ref: refs for ref, refs in members.items() if refs}
+    return {"adapters": digests, **({"members": made_of} if made_of else {})}
 
 
 def _event(now: str, action: str, subject: str, detail: Mapping[str, object]) -> Event:

@@ -14,12 +14,13 @@ from pathlib import Path
 
 from portfolio.errors import PortfolioError, StoreError
 from portfolio.store import rows
+from portfolio.store.adapter_rows import read_adapters
 from portfolio.store.blobs import Blobs, damage, file_digest
 from portfolio.store.creation import CONTRACT, UNFINISHED
 from portfolio.store.database import Database
 from portfolio.store.durable import TEMPORARY
 from portfolio.store.references import blob_uses, waiting_to_be_deleted
-from portfolio.store.schema import STATE_TABLES, definitions, expected_definitions, schema_version
+from portfolio.store.schema import STATE_TABLES, definitions, expected_definitions, knows_members, schema_version
 
 _FROM_A_COPY = "restore portfolio.db from a copy of the portfolio"
 
@@ -67,6 +68,7 @@ def _database_faults(db: sqlite3.Connection, name: str) -> Iterator[Fault]:
     if expected_definitions(schema_version(db)) <= definitions(db):
         yield from _checksum_faults(db)
         yield from _incomplete(db)
+        yield from _member_faults(db)
     else:
         yield _damage(
             "database", name, f"{name} lacks tables, or columns in them, that this package makes; {_FROM_A_COPY}"
@@ -74,7 +76,8 @@ def _database_faults(db: sqlite3.Connection, name: str) -> Iterator[Fault]:
 
 
 def _checksum_faults(db: sqlite3.Connection) -> Iterator[Fault]:
-    for table in STATE_TABLES:
+    tables = [table for table in STATE_TABLES if table != "member" or knows_members(db)]
+    for table in tables:
         for number, row in enumerate(db.execute(f"SELECT * FROM {table}"), start=1):
             if row["checksum"] != rows.checksum(dict(row)):
                 subject = f"{table} row {number}"
@@ -103,6 +106,24 @@ def _incomplete(db: sqlite3.Connection) -> Iterator[Fault]:
         yield _damage("incomplete", "router", f"{found}; {_FROM_A_COPY}")
     if db.execute("SELECT COUNT(*) FROM portfolio").fetchone()[0] != 1:
         yield _damage("incomplete", "portfolio", f"expected one row in the table portfolio; {_FROM_A_COPY}")
+
+
+def _member_faults(db: sqlite3.Connection) -> Iterator[Fault]:
+    """Adapters that lack a member, or whose member is not the one they were made of."""
+    try:
+        adapters = read_adapters(db)
+    except StoreError as error:
+        yield _damage("incomplete", "adapters", str(error))
+        return
+    digests = {adapter.ref: adapter.digest for adapter in adapters}
+    for adapter in adapters:
+        for member in adapter.members:
+            found = digests.get(member.ref)  # None where it is not there: a reference to nothing, reported as such
+            if found not in (None, member.digest):
+                what = (
+                    f"adapter {adapter.ref} is made of {member.ref} with SHA-256 {member.digest}, but that has {found}"
+                )
+                yield _damage("incomplete", str(adapter.ref), f"{what}; {_FROM_A_COPY}")
 
 
 def _contract_faults(db: sqlite3.Connection, path: Path) -> Iterator[Fault]:

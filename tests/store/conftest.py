@@ -62,6 +62,13 @@ def two_tasks(store: Store, synthetic: ModuleType) -> Store:
 
 
 @pytest.fixture
+def fused(two_tasks: Store, synthetic: ModuleType) -> Store:
+    """`first`, `second`, and `fusion`, whose second version is made of second@1, first@1 and its own fusion@1."""
+    synthetic.add_fusion(two_tasks, "fusion", [synthetic.newest(two_tasks, name) for name in ("second", "first")])
+    return two_tasks
+
+
+@pytest.fixture
 def seal() -> Iterator[Seal]:
     """Makes a portfolio with a function of its path, then all of it read-only, also for this process.
 

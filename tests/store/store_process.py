@@ -1,7 +1,9 @@
 """Synthetic portfolios, in a test or in a process of its own that can be killed.
 
     python store_process.py forever DIRECTORY PREFIX    add and remove tasks without end
+    python store_process.py fuse DIRECTORY PREFIX       add and remove fusions of the first two tasks without end
     python store_process.py add DIRECTORY PREFIX COUNT  add so many tasks, once a line came on standard input
+    python store_process.py race DIRECTORY add|remove   add `fusion` made of `first`, or remove `first`, after a line
     python store_process.py die DIRECTORY N             create, add a task; SIGKILL itself at the N-th file operation
     python store_process.py limit DIRECTORY             add tasks under ever higher limits of the size of a file
 
@@ -15,12 +17,22 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from portfolio.errors import Unwritable
-from portfolio.records import AdapterRecord, BaseContract, Cell, RouterState, Snapshot, Source, TaskRecord
+from portfolio.errors import Conflict, NotFound, Unwritable
+from portfolio.records import (
+    AdapterRecord,
+    BaseContract,
+    Cell,
+    Compared,
+    Member,
+    RouterState,
+    Snapshot,
+    Source,
+    TaskRecord,
+)
 from portfolio.store import database
 from portfolio.store.store import GenerationMoved, Store
 
@@ -81,6 +93,34 @@ def adapter_record(store: Store, name: str, **changes: Any) -> AdapterRecord:
     return AdapterRecord(**{**fields, **changes})
 
 
+def member(adapter: AdapterRecord) -> Member:
+    return Member(name=adapter.name, version=adapter.version, digest=adapter.digest)
+
+
+def newest(store: Store, name: str) -> Member:
+    """The newest version of a task's adapter, for a fusion to be made of."""
+    return member([adapter for adapter in store.snapshot().adapters if adapter.task == name][-1])
+
+
+def fusion_records(store: Store, name: str, members: Sequence[Member]) -> list[AdapterRecord]:
+    """Two versions: the task's own adapter, and a fusion of these members and that."""
+    own = adapter_record(store, name)
+    fusion = adapter_record(
+        store,
+        name,
+        version=2,
+        digest=store.put(content(name, "fusion")),
+        method="fusion",
+        members=(*members, member(own)),
+        comparison=(
+            Compared(choice="own", made_of=name, score=0.5, parameters=0, seconds=0.25, p_value=0.125, is_kept=False),
+            Compared(choice="fusion", made_of="all", score=1.0, parameters=9, seconds=2.5, p_value=None, is_kept=True),
+        ),
+        attention=store.put(content(name, "attention")),
+    )
+    return [own, fusion]
+
+
 def router_state(store: Store, names: tuple[str, ...]) -> RouterState:
     totals = store.put("\n".join(sorted(names)).encode())
     return RouterState(totals=totals, threshold=float("-inf"), temperature=1.5, shrinkage=0.25)
@@ -95,12 +135,21 @@ def cells(step: str, names: tuple[str, ...]) -> list[Cell]:
 
 
 def add_task(store: Store, name: str) -> None:
+    _add_task(store, name, [adapter_record(store, name)])
+
+
+def add_fusion(store: Store, name: str, members: Sequence[Member]) -> None:
+    """Add a task with the two versions of `fusion_records`."""
+    _add_task(store, name, fusion_records(store, name, members))
+
+
+def _add_task(store: Store, name: str, adapters: Sequence[AdapterRecord]) -> None:
     def change(snapshot: Snapshot) -> None:
         names = tuple(task.name for task in snapshot.tasks)
         store.commit_task(
             expected_generation=snapshot.generation,
             task=task_record(store, name),
-            adapter=adapter_record(store, name),
+            adapters=adapters,
             router=router_state(store, (*names, name)),
             cells=cells(name, names),
         )
@@ -108,12 +157,12 @@ def add_task(store: Store, name: str) -> None:
     _until_committed(store, change)
 
 
-def remove_task(store: Store, name: str) -> None:
+def remove_task(store: Store, *going: str) -> None:
     def change(snapshot: Snapshot) -> None:
-        names = tuple(task.name for task in snapshot.tasks if task.name != name)
+        names = tuple(task.name for task in snapshot.tasks if task.name not in going)
         store.commit_removal(
             expected_generation=snapshot.generation,
-            name=name,
+            names=going,
             router=router_state(store, names) if names else None,
             cells=cells(names[-1], names[:-1]) if names else [],
         )
@@ -136,15 +185,25 @@ def whole_tasks(store: Store) -> list[str]:
     """The names of the tasks, after checking that each is whole and that nothing contradicts the rest."""
     snapshot = store.snapshot()
     names = [task.name for task in snapshot.tasks]
-    assert [adapter.task for adapter in snapshot.adapters] == names
-    for task, adapter in zip(snapshot.tasks, snapshot.adapters, strict=True):
+    adapters = {adapter.ref: adapter for adapter in snapshot.adapters}
+    for task in snapshot.tasks:
         assert task.labels == (f"{task.name}/no", f"{task.name}/yes")
-        for part, digest in (
+        own, *fusions = (adapter for adapter in snapshot.adapters if adapter.task == task.name)
+        parts = [
             ("centroids", task.centroids),
             ("scatter", task.scatter),
             ("evaluation", task.evaluation),
-            ("adapter", adapter.digest),
-        ):
+            ("adapter", own.digest),
+        ]
+        if "fusion" in task.name:
+            [fusion] = fusions
+            parts += [("fusion", fusion.digest), ("attention", str(fusion.attention))]
+            assert fusion.members[-1] == member(own)
+            assert all(adapters[found.ref].digest == found.digest for found in fusion.members)
+            assert [compared.choice for compared in fusion.comparison] == ["own", "fusion"]
+        else:
+            assert not fusions
+        for part, digest in parts:
             assert store.get(digest) == content(task.name, part)
         assert any(cell.step == cell.task == task.name for cell in snapshot.cells)
     assert (snapshot.router is None) == (not names)
@@ -210,6 +269,36 @@ def _forever(directory: Path, prefix: str) -> None:
             _say(f"-{prefix}{number - 2}")
 
 
+def _fuse_forever(directory: Path, prefix: str) -> None:
+    store = Store.open(directory)
+    members = [member(adapter) for adapter in store.snapshot().adapters[:2]]
+    _say("ready")
+    for number in itertools.count():
+        name = f"{prefix}fusion{number}"
+        add_fusion(store, name, members)
+        _say(f"+{name}")
+        remove_task(store, name)
+        _say(f"-{name}")
+
+
+def _race(directory: Path, side: str) -> None:
+    """Says `won`, or which error it was refused with."""
+    skip_syncs(setattr)
+    store = Store.open(directory)
+    first = newest(store, "first")
+    _say("ready")
+    sys.stdin.readline()
+    try:
+        if side == "add":
+            add_fusion(store, "fusion", [first])
+        else:
+            remove_task(store, "first")
+    except (Conflict, NotFound) as error:
+        _say(type(error).__name__)
+    else:
+        _say("won")
+
+
 def _add(directory: Path, prefix: str, count: int) -> None:
     skip_syncs(setattr)
     store = Store.open(directory)
@@ -255,6 +344,10 @@ if __name__ == "__main__":
     mode, directory, *rest = sys.argv[1:]
     if mode == "forever":
         _forever(Path(directory), rest[0])
+    elif mode == "fuse":
+        _fuse_forever(Path(directory), rest[0])
+    elif mode == "race":
+        _race(Path(directory), rest[0])
     elif mode == "add":
         _add(Path(directory), rest[0], int(rest[1]))
     elif mode == "die":

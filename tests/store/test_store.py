@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portfolio.errors import ConfigError, Conflict, DamagedBlob, InvalidName, NotFound, StoreError
-from portfolio.records import Cell, FirstLook, RouterWishes, Snapshot
+from portfolio.records import Cell, Compared, FirstLook, RouterWishes, Snapshot
 from portfolio.store.store import GenerationMoved, Store
 
 NOW = "2030-05-17T12:30:00+00:00"  # the clock of the fixture
@@ -26,7 +26,7 @@ def commit(store: Store, synthetic: ModuleType, name: str, **changes: Any) -> No
     usual = {
         "expected_generation": snapshot.generation,
         "task": synthetic.task_record(store, name),
-        "adapter": synthetic.adapter_record(store, name),
+        "adapters": [synthetic.adapter_record(store, name)],
         "router": synthetic.router_state(store, (*names, name)),
         "cells": [],
     }
@@ -40,7 +40,7 @@ def test_a_committed_task_comes_back_as_it_was_with_the_time_filled_in(store: St
     task, adapter = synthetic.task_record(store, "first"), synthetic.adapter_record(store, "first")
     router = synthetic.router_state(store, ("first",))
     cells = [Cell(step="first", task="first", rows=9, oracle=1.0, routing=0.25, floor=0.5, baseline=0.125)]
-    store.commit_task(expected_generation=0, task=task, adapter=adapter, router=router, cells=cells)
+    store.commit_task(expected_generation=0, task=task, adapters=[adapter], router=router, cells=cells)
     assert store.snapshot() == Snapshot(
         generation=1,
         contract=synthetic.CONTRACT,
@@ -57,7 +57,7 @@ def test_times_that_are_given_are_kept(store: Store, synthetic: ModuleType) -> N
         synthetic,
         "first",
         task=synthetic.task_record(store, "first", added_at="2020-01-01T00:00:00+00:00"),
-        adapter=synthetic.adapter_record(store, "first", created_at="2020-01-02T00:00:00+00:00"),
+        adapters=[synthetic.adapter_record(store, "first", created_at="2020-01-02T00:00:00+00:00")],
     )
     snapshot = store.snapshot()
     assert snapshot.tasks[0].added_at == "2020-01-01T00:00:00+00:00"
@@ -119,6 +119,16 @@ def test_any_text_and_number_in_a_record_comes_back(
         added_at="then",
         tags=data.draw(TAGS),
     )
+    compared = st.builds(
+        Compared,
+        choice=wild,
+        made_of=wild,
+        score=score,
+        parameters=st.integers(0, 2**40),
+        seconds=st.floats(0, 1e9),
+        p_value=st.none() | score,
+        is_kept=st.booleans(),
+    )
     adapter = synthetic.adapter_record(
         store,
         "first",
@@ -127,6 +137,8 @@ def test_any_text_and_number_in_a_record_comes_back(
         validation_score=data.draw(score | st.sampled_from([0, 1])),
         notes=data.draw(st.lists(wild, max_size=3).map(tuple)),
         created_at="then",
+        comparison=data.draw(st.lists(compared, max_size=2).map(tuple)),
+        attention=data.draw(st.none() | st.just(task.scatter)),
     )
     cell = Cell(step="first", task="first", rows=5, oracle=data.draw(st.none() | score), routed=data.draw(score))
     cell = dataclasses.replace(cell, astray_right=data.draw(st.none() | score))
@@ -147,7 +159,7 @@ def test_any_text_and_number_in_a_record_comes_back(
         ece=data.draw(st.none() | score),
         asked=data.draw(st.none() | score),
     )
-    store.commit_task(expected_generation=0, task=task, adapter=adapter, router=router, cells=[cell])
+    store.commit_task(expected_generation=0, task=task, adapters=[adapter], router=router, cells=[cell])
     snapshot = store.snapshot()
     assert snapshot.tasks == (task,)
     assert snapshot.adapters == (adapter,)
@@ -183,15 +195,17 @@ def test_a_taken_name_is_refused_even_by_one_who_saw_an_old_state(two_tasks: Sto
 
 def test_a_version_of_an_adapter_is_never_replaced(two_tasks: Store, synthetic: ModuleType) -> None:
     before = two_tasks.snapshot()
-    adapter = synthetic.adapter_record(two_tasks, "first", task="third")
-    with pytest.raises(Conflict, match="already an adapter first@1"):
-        commit(two_tasks, synthetic, "third", adapter=adapter)
+    for task in ("first", "third"):
+        adapter = synthetic.adapter_record(two_tasks, "first", task=task, digest=two_tasks.put(b"another"))
+        with pytest.raises((Conflict, ConfigError)):
+            commit(two_tasks, synthetic, task, adapters=[adapter])
     assert two_tasks.snapshot() == before
 
 
-def test_an_adapter_of_another_task_is_refused(store: Store, synthetic: ModuleType) -> None:
-    with pytest.raises(ConfigError, match="adapter second@1 is for 'second', expected 'first'"):
-        commit(store, synthetic, "first", adapter=synthetic.adapter_record(store, "second"))
+@pytest.mark.parametrize(("name", "task"), [("second", "second"), ("first", "second"), ("second", "first")])
+def test_an_adapter_of_another_task_is_refused(store: Store, synthetic: ModuleType, name: str, task: str) -> None:
+    with pytest.raises(ConfigError, match=r"adapter \w+@1 is for '\w+', expected 'first'"):
+        commit(store, synthetic, "first", adapters=[synthetic.adapter_record(store, name, task=task)])
     assert store.generation() == 0
 
 
@@ -202,7 +216,7 @@ def test_whoever_computed_on_an_old_state_must_compute_again(two_tasks: Store, s
     with pytest.raises(GenerationMoved, match="at generation 2, expected 1"):
         commit(two_tasks, synthetic, "third", expected_generation=stale)
     with pytest.raises(GenerationMoved):
-        two_tasks.commit_removal(expected_generation=stale, name="second", router=router, cells=[])
+        two_tasks.commit_removal(expected_generation=stale, names=["second"], router=router, cells=[])
     with pytest.raises(GenerationMoved):
         two_tasks.commit_cells(expected_generation=stale, cells=[Cell(step="first", task="first", rows=1)])
     with pytest.raises(GenerationMoved):
@@ -217,7 +231,7 @@ def test_a_record_may_not_name_a_blob_that_was_not_put(store: Store, synthetic: 
     nowhere = "e" * 64
     changes: dict[str, Any]
     if missing == "digest":
-        changes = {"adapter": synthetic.adapter_record(store, "first", digest=nowhere)}
+        changes = {"adapters": [synthetic.adapter_record(store, "first", digest=nowhere)]}
     elif missing == "totals":
         changes = {"router": dataclasses.replace(synthetic.router_state(store, ("first",)), totals=nowhere)}
     else:
@@ -263,7 +277,7 @@ def test_a_removal_takes_the_task_its_adapter_and_its_row_and_column_of_results(
     before = two_tasks.snapshot()
     router = synthetic.router_state(two_tasks, ("second",))
     again = Cell(step="second", task="second", rows=6, oracle=0.5)
-    two_tasks.commit_removal(expected_generation=2, name="first", router=router, cells=[again])
+    two_tasks.commit_removal(expected_generation=2, names=["first"], router=router, cells=[again])
     after = two_tasks.snapshot()
     assert after.generation == 3
     assert after.tasks == before.tasks[1:]
@@ -283,17 +297,17 @@ def test_the_last_removal_leaves_no_router_and_the_name_free(store: Store, synth
 
 def test_an_unknown_task_cannot_be_removed_and_the_message_names_the_known(two_tasks: Store) -> None:
     with pytest.raises(NotFound, match=r"no task 'frist' .* it has: first, second"):
-        two_tasks.commit_removal(expected_generation=2, name="frist", router=None, cells=[])
+        two_tasks.commit_removal(expected_generation=2, names=["frist"], router=None, cells=[])
 
 
 def test_a_router_state_is_there_if_and_only_if_there_are_tasks(two_tasks: Store, synthetic: ModuleType) -> None:
     before = two_tasks.snapshot()
     with pytest.raises(ConfigError, match="expected a router state"):
-        two_tasks.commit_removal(expected_generation=2, name="first", router=None, cells=[])
+        two_tasks.commit_removal(expected_generation=2, names=["first"], router=None, cells=[])
     assert two_tasks.snapshot() == before
     synthetic.remove_task(two_tasks, "first")
     with pytest.raises(ConfigError, match="expected no router state"):
-        two_tasks.commit_removal(expected_generation=3, name="second", router=before.router, cells=[])
+        two_tasks.commit_removal(expected_generation=3, names=["second"], router=before.router, cells=[])
 
 
 # Results
@@ -346,7 +360,7 @@ def test_every_change_is_one_event_that_outlives_what_it_is_about(store: Store, 
     ]
     details = [json.loads(event.detail) for event in events]
     digest = synthetic.adapter_record(store, "first").digest
-    assert details[1] == {"adapter": "first@1", "digest": digest, "generation": 1}
+    assert details[1] == {"adapters": {"first@1": digest}, "generation": 1}
     assert details[3] == {"adapters": {"first@1": digest}, "generation": 3}
 
 

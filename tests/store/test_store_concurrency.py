@@ -6,6 +6,7 @@ import subprocess
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import ModuleType
 
 from portfolio.store.store import Store
@@ -31,6 +32,35 @@ def test_two_processes_that_add_at_once_both_succeed(store: Store, synthetic: Mo
     assert [name for name in names if name.startswith("a")] == [f"a{number}" for number in range(5)]
     assert store.generation() == 10
     assert synthetic.damage_found(store) == []
+
+
+def test_of_a_fusion_and_the_removal_of_its_member_exactly_one_wins(
+    tmp_path: Path, synthetic: ModuleType, start: Start
+) -> None:
+    """Whichever comes first; the other one is refused, and the portfolio is sound."""
+    for number in range(4):
+        store = Store.create(tmp_path / f"portfolio{number}", synthetic.CONTRACT)
+        for name in ("first", "second"):
+            synthetic.add_task(store, name)
+        processes = [start("race", store.path, side) for side in ("add", "remove")]
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        for process in processes if number % 2 else reversed(processes):
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        outcomes = []
+        for process in processes:
+            said, complaint = process.communicate(timeout=60)
+            assert complaint == ""
+            outcomes.append(said.strip())
+        names = synthetic.whole_tasks(store)
+        assert (outcomes, names) in [
+            (["won", "Conflict"], ["first", "second", "fusion"]),
+            (["NotFound", "won"], ["second"]),
+        ]
+        assert synthetic.damage_found(store) == []
 
 
 def test_threads_share_a_store_and_every_reading_is_whole(store: Store, synthetic: ModuleType) -> None:

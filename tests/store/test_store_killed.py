@@ -17,6 +17,7 @@ from portfolio.store.store import Store
 Start = Callable[..., "subprocess.Popen[str]"]
 
 KILLS = 20
+FUSING_KILLS = 10
 
 
 def test_a_process_killed_at_random_moments_leaves_whole_tasks_only(
@@ -41,6 +42,28 @@ def test_a_process_killed_at_random_moments_leaves_whole_tasks_only(
         known = found
     synthetic.add_task(store, "after-all")
     assert synthetic.whole_tasks(store) == [*known, "after-all"]
+
+
+def test_a_process_killed_over_fusions_leaves_both_versions_or_none(
+    two_tasks: Store, synthetic: ModuleType, start: Start
+) -> None:
+    """Its members, its comparison and its attention are there with it, which `whole_tasks` checks."""
+    chance = random.Random(7)
+    for number in range(FUSING_KILLS):
+        process = start("fuse", two_tasks.path, f"round{number}-")
+        assert process.stdout is not None
+        lines = [process.stdout.readline().strip() for _ in range(1 + number % 3)]
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=chance.uniform(0, 0.05))
+        process.kill()
+        done = len([*lines, *process.stdout.read().split()]) - 1
+        opened = Store.open(two_tasks.path)
+        found = synthetic.whole_tasks(opened)
+        assert done >= number % 3
+        assert found in (["first", "second"], ["first", "second", f"round{number}-fusion{done // 2}"])
+        assert synthetic.damage_found(opened) == []
+        if len(found) > 2:
+            synthetic.remove_task(two_tasks, found[2])
 
 
 def _after(names: list[str], lines: list[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""A portfolio of the first schema, as a version of this package made it that knew no other, works with today's."""
+"""A portfolio of an older schema, as a version of this package made it that knew no later, works with today's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from portfolio.errors import StoreError, Unwritable
+from portfolio.errors import Conflict, StoreError, Unwritable
 from portfolio.records import Cell, RouterState, RouterWishes
 from portfolio.store.blobs import Blobs
 from portfolio.store.database import Database
@@ -83,20 +83,30 @@ def first_rows(blobs: Blobs, synthetic: ModuleType) -> dict[str, dict[str, Any]]
     }
 
 
+def second_rows(blobs: Blobs, synthetic: ModuleType) -> dict[str, dict[str, Any]]:
+    """The same with the columns that the second schema added."""
+    rows = first_rows(blobs, synthetic)
+    rows["task"]["tags"] = '{"kind": "faq"}'
+    rows["cell"]["astray_right"] = 0.125
+    rows["router"]["more"] = '{"own_share": 0.5, "wishes": {"coverage": 0.75, "recall": 0.25}}'
+    return rows
+
+
 def checksum(row: dict[str, Any]) -> str:
     filled = {column: value for column, value in row.items() if value is not None}
     return hashlib.sha256(json.dumps(filled, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def make_first(root: Path, synthetic: ModuleType) -> None:
-    """A portfolio with one task, made by the first migration alone."""
+def make(root: Path, synthetic: ModuleType, schema: int) -> None:
+    """A portfolio with one task, made by the first migrations alone."""
+    rows = {1: first_rows, 2: second_rows}[schema]
     (root / "blobs").mkdir(parents=True)
     (root / "base.json").write_text(CONTRACT)
     database = Database(root / "portfolio.db")
     database.make()
     with database.writing() as db:
-        migrate(db, "monday", MIGRATIONS[:1])
-        for table, row in first_rows(Blobs(root / "blobs"), synthetic).items():
+        migrate(db, "monday", MIGRATIONS[:schema])
+        for table, row in rows(Blobs(root / "blobs"), synthetic).items():
             values = {**row, "checksum": checksum(row)}
             places = ", ".join("?" for _ in values)
             db.execute(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({places})", tuple(values.values()))
@@ -107,44 +117,59 @@ def schema_of(store: Store) -> int:
         return schema_version(db)
 
 
+@pytest.fixture(params=[1, 2])
+def schema(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
 @pytest.fixture
-def older(tmp_path: Path, synthetic: ModuleType) -> Store:
-    make_first(tmp_path / "older", synthetic)
+def older(tmp_path: Path, synthetic: ModuleType, schema: int) -> Store:
+    make(tmp_path / "older", synthetic, schema)
     return Store.open(tmp_path / "older")
 
 
-def require_read_whole(store: Store) -> None:
+def require_read_whole(store: Store, schema: int) -> None:
     snapshot = store.snapshot()
-    assert [(task.name, task.tags, task.added_at) for task in snapshot.tasks] == [("first", (), "tuesday")]
-    assert snapshot.cells == (Cell(step="first", task="first", rows=9, **SCORES),)
+    [task] = snapshot.tasks
+    assert (task.name, task.tags, task.added_at) == ("first", (("kind", "faq"),) if schema == 2 else (), "tuesday")
+    [adapter] = snapshot.adapters
+    assert (str(adapter.ref), adapter.digest, adapter.created_at) == (
+        "first@1",
+        hashlib.sha256(store.get(adapter.digest)).hexdigest(),
+        "tuesday",
+    )
+    assert (adapter.members, adapter.comparison, adapter.attention) == ((), (), None)
+    astray_right = 0.125 if schema == 2 else None
+    assert snapshot.cells == (Cell(step="first", task="first", rows=9, **SCORES, astray_right=astray_right),)
     assert snapshot.router == RouterState(
         totals=hashlib.sha256(TOTALS).hexdigest(),
         threshold=-1.5,
         temperature=2.0,
         shrinkage=0.25,
-        wishes=RouterWishes(coverage=0.75),
+        wishes=RouterWishes(coverage=0.75, recall=0.25 if schema == 2 else None),
+        own_share=0.5 if schema == 2 else 0.0,
     )
     assert store.get(snapshot.router.totals) == TOTALS
     assert store.verify() == ()
 
 
-def test_it_is_read_whole_and_left_as_it_is(older: Store) -> None:
-    require_read_whole(older)
-    assert schema_of(older) == 1
+def test_it_is_read_whole_and_left_as_it_is(older: Store, schema: int) -> None:
+    require_read_whole(older, schema)
+    assert schema_of(older) == schema
 
 
-def test_a_lost_copy_of_the_contract_is_written_again_as_it_was(older: Store) -> None:
+def test_a_lost_copy_of_the_contract_is_written_again_as_it_was(older: Store, schema: int) -> None:
     (older.path / "base.json").unlink()
-    require_read_whole(Store.open(older.path))
+    require_read_whole(Store.open(older.path), schema)
     assert (older.path / "base.json").read_text() == CONTRACT
 
 
-def test_it_is_read_where_it_cannot_be_written(seal: Seal, synthetic: ModuleType) -> None:
-    store = Store.open(seal(lambda path: make_first(path, synthetic)))
-    require_read_whole(store)
+def test_it_is_read_where_it_cannot_be_written(seal: Seal, synthetic: ModuleType, schema: int) -> None:
+    store = Store.open(seal(lambda path: make(path, synthetic, schema)))
+    require_read_whole(store, schema)
     with pytest.raises(Unwritable, match="cannot be written"):
         store.commit_tags(expected_generation=1, name="first", tags={"tenant": "acme"})
-    require_read_whole(store)
+    require_read_whole(store, schema)
     assert sorted(os.listdir(store.path)) == ["base.json", "blobs", "portfolio.db"]
 
 
@@ -158,11 +183,11 @@ def test_the_first_change_brings_it_to_the_newest_schema(older: Store) -> None:
     assert older.verify() == ()
 
 
-def test_a_refused_change_leaves_it_as_it_is(older: Store) -> None:
+def test_a_refused_change_leaves_it_as_it_is(older: Store, schema: int) -> None:
     with pytest.raises(GenerationMoved):
         older.commit_cells(expected_generation=7, cells=[])
-    require_read_whole(older)
-    assert schema_of(older) == 1
+    require_read_whole(older, schema)
+    assert schema_of(older) == schema
 
 
 def test_a_store_that_was_open_goes_on_when_another_changes_the_schema(older: Store, synthetic: ModuleType) -> None:
@@ -171,7 +196,7 @@ def test_a_store_that_was_open_goes_on_when_another_changes_the_schema(older: St
     another.commit_tags(expected_generation=2, name="first", tags={"risk": "high"})
     assert another.snapshot() == older.snapshot()
     with Database(older.path / "portfolio.db").reading() as db:
-        assert [number for (number,) in db.execute("SELECT number FROM migration")] == [1, 2]
+        assert [number for (number,) in db.execute("SELECT number FROM migration")] == [1, 2, 3]
 
 
 def test_tasks_come_and_go_as_in_a_new_one(older: Store, synthetic: ModuleType) -> None:
@@ -183,7 +208,17 @@ def test_tasks_come_and_go_as_in_a_new_one(older: Store, synthetic: ModuleType) 
     assert older.verify() == ()
 
 
-@pytest.mark.parametrize("statement", ["DROP TRIGGER event_is_not_deleted", "ALTER TABLE task ADD COLUMN tags TEXT"])
+def test_a_fusion_of_what_it_had_is_added_as_in_a_new_one(older: Store, synthetic: ModuleType) -> None:
+    member = synthetic.newest(older, "first")
+    synthetic.add_fusion(older, "fusion", [member])
+    assert older.snapshot().adapters[-1].members[0] == member
+    assert schema_of(older) == SCHEMA_VERSION
+    with pytest.raises(Conflict, match="fusion@2 is made of first@1"):
+        synthetic.remove_task(older, "first")
+    assert synthetic.damage_found(older) == []
+
+
+@pytest.mark.parametrize("statement", ["DROP TRIGGER event_is_not_deleted", "ALTER TABLE version ADD COLUMN more TEXT"])
 def test_tables_that_are_not_those_of_its_schema_are_damage(older: Store, statement: str) -> None:
     with contextlib.closing(sqlite3.connect(older.path / "portfolio.db")) as db:
         db.execute(statement)
@@ -192,7 +227,7 @@ def test_tables_that_are_not_those_of_its_schema_are_damage(older: Store, statem
 
 def test_a_newer_one_whose_record_of_migrations_is_gone_is_damage(two_tasks: Store) -> None:
     with contextlib.closing(sqlite3.connect(two_tasks.path / "portfolio.db", isolation_level=None)) as db:
-        db.execute("DELETE FROM migration WHERE number = 2")
+        db.execute("DELETE FROM migration WHERE number >= 2")
     assert [(fault.kind, fault.is_damage) for fault in two_tasks.verify()] == [("database", True)]
     with pytest.raises(StoreError, match="duplicate column"):
         two_tasks.commit_cells(expected_generation=2, cells=[])

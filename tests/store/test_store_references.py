@@ -111,7 +111,7 @@ def test_bytes_that_two_tasks_share_outlive_one_of_them(store: Store, synthetic:
     store.commit_task(
         expected_generation=1,
         task=synthetic.task_record(store, "second", scatter=shared),
-        adapter=synthetic.adapter_record(store, "second"),
+        adapters=[synthetic.adapter_record(store, "second")],
         router=synthetic.router_state(store, ("first", "second")),
         cells=[],
     )
@@ -127,7 +127,7 @@ def test_new_thresholds_over_the_same_sums_leave_nothing_behind(store: Store, sy
         store.commit_task(
             expected_generation=store.generation(),
             task=synthetic.task_record(store, name),
-            adapter=synthetic.adapter_record(store, name),
+            adapters=[synthetic.adapter_record(store, name)],
             router=router,
             cells=[],
         )

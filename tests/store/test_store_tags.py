@@ -19,7 +19,7 @@ def test_a_task_comes_with_its_tags_in_the_order_of_their_keys(store: Store, syn
     store.commit_task(
         expected_generation=0,
         task=task,
-        adapter=synthetic.adapter_record(store, "first"),
+        adapters=[synthetic.adapter_record(store, "first")],
         router=synthetic.router_state(store, ("first",)),
         cells=[],
     )
@@ -63,7 +63,7 @@ def test_a_tag_that_is_not_allowed_is_refused_here_too(
         two_tasks.commit_task(
             expected_generation=2,
             task=synthetic.task_record(two_tasks, "third", tags=tuple(tags.items())),
-            adapter=synthetic.adapter_record(two_tasks, "third"),
+            adapters=[synthetic.adapter_record(two_tasks, "third")],
             router=synthetic.router_state(two_tasks, ("first", "second", "third")),
             cells=[],
         )

@@ -162,11 +162,11 @@ def test_a_row_that_cannot_be_read_is_an_error_of_the_store(two_tasks: Store, la
         two_tasks.snapshot()
 
 
-def test_damage_anywhere_in_the_database_is_found_or_harmless(two_tasks: Store, tmp_path: Path) -> None:
+def test_damage_anywhere_in_the_database_is_found_or_harmless(fused: Store, tmp_path: Path) -> None:
     """Bytes are changed one at a time: the file cannot be opened, or `verify` tells, or nothing that counts changed."""
-    expected = (two_tasks.snapshot(), two_tasks.events())
+    expected = (fused.snapshot(), fused.events())
     copy = tmp_path / "copy"
-    shutil.copytree(two_tasks.path, copy)
+    shutil.copytree(fused.path, copy)
     database = copy / "portfolio.db"
     sound = database.read_bytes()
     chance = random.Random(3)
