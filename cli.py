@@ -21,6 +21,7 @@ import click
 from portfolio.errors import NotFound, PortfolioError
 
 if TYPE_CHECKING:
+    from portfolio.made_of import MadeOf
     from portfolio.methods.config import AdapterConfig
     from portfolio.portfolio import Portfolio
     from portfolio.reports.judgement import RouteReport
@@ -90,7 +91,15 @@ def commands(ctx: click.Context, directory: str | None) -> None:
 
 
 def _setting(
-    kind: str, flag: str, value_type: Any, text: str, *, key: str | None = None, multiple: bool = False
+    kind: str,
+    flag: str,
+    value_type: Any,
+    text: str,
+    *,
+    key: str | None = None,
+    multiple: bool = False,
+    required: bool = False,
+    metavar: str | None = None,
 ) -> Callable[[_Command], _Command]:
     """An option that is kept, if it is given, among the settings of that kind; see `_given`."""
     key = key or flag.lstrip("-").replace("-", "_")
@@ -99,7 +108,16 @@ def _setting(
         if value is not None and value != ():
             _given(ctx, kind)[key] = value
 
-    return click.option(flag, type=value_type, help=text, multiple=multiple, callback=keep, expose_value=False)
+    return click.option(
+        flag,
+        type=value_type,
+        help=text,
+        multiple=multiple,
+        required=required,
+        metavar=metavar,
+        callback=keep,
+        expose_value=False,
+    )
 
 
 def _given(ctx: click.Context, kind: str) -> dict[str, Any]:
@@ -121,12 +139,11 @@ def _numbers(text: str) -> tuple[int, ...]:
     return tuple(int(number) for number in text.split(","))
 
 
-def _pairs(_: click.Context, __: click.Parameter, values: Sequence[str]) -> dict[str, str]:
-    """{"COLUMN": "VALUE"} of COLUMN=VALUE."""
-    for value in values:
-        if "=" not in value.lstrip("="):
-            raise click.BadParameter(f"expected COLUMN=VALUE, got {value!r}")
-    return dict((value.split("=", 1)[0], value.split("=", 1)[1]) for value in values)
+def _filter(text: str) -> tuple[str, str]:
+    column, equals, value = text.partition("=")
+    if not (column and equals):
+        raise click.BadParameter(f"expected COLUMN=VALUE, got {text!r}")
+    return column, value
 
 
 def _tag(text: str) -> tuple[str, str]:
@@ -136,14 +153,44 @@ def _tag(text: str) -> tuple[str, str]:
     return key, value
 
 
+def _weighed(text: str) -> tuple[tuple[str, float | None], ...]:
+    """Adapters with or without weights: `a,b@1` or `a:0.7,b:0.3`."""
+    found: list[tuple[str, float | None]] = []
+    for part in text.split(","):
+        name, colon, weight = part.strip().partition(":")
+        try:
+            found.append((name, float(weight) if colon else None))
+        except ValueError:
+            raise click.BadParameter(f"expected NAME or NAME:WEIGHT, got {part!r}") from None
+    return tuple(found)
+
+
 _numbers.__name__ = "numbers"  # how --help calls it
+_filter.__name__ = "COLUMN=VALUE"
+_weighed.__name__ = "NAMES"
 _tag.__name__ = "KEY=VALUE"
 
 _column_options = _all(
     _setting("columns", "--text-column", str, "Column of the text; guessed if not given.", key="text"),
     _setting("columns", "--pair-column", str, "Column of the second text of a pair; '' for none.", key="pair"),
 )
-_learning_options = _all(
+_data_options = _all(
+    _setting("data", "--train", str, "A file, a saved data set, or hub:NAME[:CONFIG].", required=True, metavar="PLACE"),
+    _setting("data", "--validation", str, "Likewise; held out of train if not given.", metavar="PLACE"),
+    _setting("data", "--test", str, "Likewise.", metavar="PLACE"),
+    _column_options,
+    _setting("columns", "--label-column", str, "Column of the label; guessed if not given.", key="label"),
+    _setting("data", "--filter", _filter, "Only such rows; repeatable.", key="where", multiple=True),
+    _setting(
+        "data",
+        "--unknown-labels",
+        click.Choice(["error", "drop", "keep"]),
+        "What to do with rows whose label train lacks: an error (by default), drop, or keep them as wrong.",
+    ),
+    _setting("data", "--tag", _tag, "What routes.toml decides by; repeatable.", key="tags", multiple=True),
+    _setting("data", "--seed", int, "Of held-out rows and of training; 0 by default."),
+)
+_method_options = _all(
     _setting("method", "--method", str, "bottleneck (default) or lora.", key="method"),
     _setting("method", "--placement", str, "Of a bottleneck: pfeiffer, houlsby or parallel."),
     _setting("method", "--rank", int, "Width of the adapter."),
@@ -153,11 +200,14 @@ _learning_options = _all(
     _setting("method", "--alpha", float, "Of LoRA: its update is scaled by alpha / rank."),
     _setting("method", "--target", str, "Of LoRA: a linear layer, or all; repeatable.", key="targets", multiple=True),
     _setting("method", "--blocks", _numbers, "Blocks of the base that are adapted, such as 3,4,5."),
+)
+_training_options = _all(
     _setting("training", "--epochs", int, "At most so many."),
     _setting("training", "--patience", int, "Stop after so many epochs without a better validation score."),
     _setting("training", "--batch-size", int, "Rows a step."),
     _setting("training", "--learning-rate", float, "Of the adapter, at its highest."),
 )
+_learning_options = _all(_method_options, _training_options)
 _text_options = _all(
     click.option("--pair", "pairs", multiple=True, help="The second text; one for each TEXT, for tasks on pairs."),
     click.option("--file", help="Texts from a file, of any kind that add-task reads, or .txt with one text a line."),
@@ -223,6 +273,15 @@ def _asking(ctx: click.Context) -> dict[str, Any]:
     return {**_given(ctx, "asking"), **_request(ctx)}
 
 
+def _members(ctx: click.Context) -> dict[str, Any]:
+    """How members of fusions are to count, as `predict` takes it."""
+    given = _given(ctx, "members")
+    weights = (
+        {} if "weights" not in given else {"member_weights": dict(zip(*_with_weights(given["weights"]), strict=True))}
+    )
+    return {"drop": given.get("drop", ()), **weights}
+
+
 def _method(ctx: click.Context) -> str | AdapterConfig:
     from portfolio.portfolio import DEFAULT_METHOD
 
@@ -281,41 +340,14 @@ def init(
 
 @commands.command("add-task")
 @click.argument("name")
-@click.option("--train", required=True, metavar="PLACE", help="A file, a saved data set, or hub:NAME[:CONFIG].")
-@click.option("--validation", metavar="PLACE", help="Likewise; held out of train if not given.")
-@click.option("--test", metavar="PLACE", help="Likewise.")
-@_column_options
-@_setting("columns", "--label-column", str, "Column of the label; guessed if not given.", key="label")
-@click.option(
-    "--filter", "where", multiple=True, callback=_pairs, metavar="COLUMN=VALUE", help="Only such rows; repeatable."
-)
-@click.option(
-    "--unknown-labels",
-    type=click.Choice(["error", "drop", "keep"]),
-    default="error",
-    show_default=True,
-    help="What to do with rows whose label train lacks; those kept count as wrong.",
-)
-@click.option("--tag", "tags", type=_tag, multiple=True, help="What routes.toml decides by; repeatable.")
+@_data_options
+@click.option("--on", metavar="ADAPTER", help="Stand on top of this adapter, which stays as it is.")
 @_learning_options
-@click.option("--seed", type=int, default=0, show_default=True, help="Of held-out rows and of training.")
 @_dry_run_option
 @_threads_option
 @_json_option
 @click.pass_context
-def add_task(
-    ctx: click.Context,
-    name: str,
-    train: str,
-    validation: str | None,
-    test: str | None,
-    where: dict[str, str],
-    unknown_labels: str,
-    tags: tuple[tuple[str, str], ...],
-    seed: int,
-    dry_run: bool,
-    as_json: bool,
-) -> None:
+def add_task(ctx: click.Context, name: str, on: str | None, dry_run: bool, as_json: bool) -> None:
     """Train an adapter for one task and take it in.
 
     No other task is touched. Settings that are not given keep their defaults, which `portfolio show NAME` prints.
@@ -324,38 +356,121 @@ def add_task(
     Example:
         portfolio -p support add-task banking --train train.jsonl --test test.jsonl
     """
-    from portfolio.refs import check_tags
-    from portfolio.reports.show import show_outcomes, show_reading, show_task
+    from portfolio.made_of import StackOn
 
-    place: Place = ctx.obj
-    portfolio, columns = place.open(), _columns(ctx)
-    method, training = _method(ctx), _training(ctx)
-    check_tags(_tags(tags))
-    if dry_run:
-        data = portfolio.read_task(
-            name, train, validation, test, columns=columns, where=where, unknown_labels=unknown_labels, seed=seed
-        )
-        return show_reading(data, as_json)
-    with _training_display(ctx) as display:
-        adapter = portfolio.add_task(
-            name,
-            train,
-            validation,
-            test,
-            method=method,
-            training=training,
-            columns=columns,
-            where=where,
-            unknown_labels=unknown_labels,
-            tags=_tags(tags),
-            seed=seed,
-            progress=display.begin(name),
-        )
-    if as_json:
-        return show_task(portfolio.snapshot(), name, as_json)
-    show_outcomes([adapter], portfolio.report())
-    _tell_taken(place, portfolio, name)
-    _next(place.command("predict TEXT"))
+    method = _method(ctx)
+    if on is None:
+        return _add(ctx, name, method, dry_run, as_json)
+    if isinstance(method, str):
+        return _add(ctx, name, StackOn(adapter=on), dry_run, as_json)
+    _add(ctx, name, StackOn(adapter=on, top=method), dry_run, as_json)
+
+
+@commands.command()
+@click.argument("name")
+@click.option(
+    "--adapters", type=_weighed, required=True, help="Members, such as a,b@1,c; or auto:K, the K most promising."
+)
+@_data_options
+@_setting("fuse", "--gate", click.Choice(["attention", "light"]), "As in the paper (by default), or a light one.")
+@_setting("fuse", "--width", int, "Of a light gate's queries and keys.")
+@_setting("fuse", "--gate-dropout", float, "Of scores before the softmax, while training.", key="dropout")
+@_setting("fuse", "--regulariser", float, "Pulls values towards the members' own outputs.")
+@click.option("--with-own", is_flag=True, help="An adapter of its own, trained first, is a member too.")
+@_setting(
+    "fuse", "--keep", click.Choice(["best", "fusion"]), "What did best on validation (by default), or the fusion."
+)
+@_learning_options
+@_dry_run_option
+@_threads_option
+@_json_option
+@click.pass_context
+def fuse(
+    ctx: click.Context,
+    name: str,
+    adapters: tuple[tuple[str, float | None], ...],
+    with_own: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Learn to blend adapters that are here for a new task; they stay as they are.
+
+    Beside the fusion are measured, on the same validation rows: the best single member, all members in equal shares, and an
+    adapter of its own (whose settings --method, --rank, … are). What does best is kept.
+
+    \b
+    Example:
+        portfolio -p support fuse fraud --adapters banking,cards --train train.jsonl
+    """
+    from portfolio.made_of import Fuse
+
+    own = _method(ctx)
+    names = _names_only(adapters)
+    wish = Fuse(adapters=names, with_own=with_own, own=None if isinstance(own, str) else own, **_given(ctx, "fuse"))
+    _add(ctx, name, wish, dry_run, as_json)
+
+
+@commands.command()
+@click.argument("name")
+@click.option("--adapters", type=_weighed, required=True, help="With weights, such as a:0.7,b:0.3.")
+@click.option(
+    "--how",
+    type=click.Choice(["linear", "task-arithmetic", "ties", "dare", "svd"]),
+    default="linear",
+    show_default=True,
+    help="The way of merging.",
+)
+@_setting("merge", "--rank", int, "Cut the merged update to this rank.")
+@_setting("merge", "--density", float, "Of ties and dare: the share of each update that is kept.")
+@_data_options
+@_dry_run_option
+@_threads_option
+@_json_option
+@click.pass_context
+def merge(
+    ctx: click.Context,
+    name: str,
+    adapters: tuple[tuple[str, float | None], ...],
+    how: str,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Merge adapters in weight space into one of a new task; nothing but its head is learned.
+
+    \b
+    Example:
+        portfolio -p support merge credit --adapters cards:0.7,loans:0.3 --train train.jsonl
+    """
+    from portfolio.made_of import Merge
+
+    names, weights = _with_weights(adapters)
+    settings = tuple(sorted(_given(ctx, "merge").items()))
+    _add(ctx, name, Merge(adapters=names, weights=weights, how=how, settings=settings), dry_run, as_json)
+
+
+@commands.command()
+@click.argument("name")
+@click.option("--adapters", type=_weighed, required=True, help="Such as a,b or a:0.7,b:0.3.")
+@_data_options
+@_dry_run_option
+@_threads_option
+@_json_option
+@click.pass_context
+def ensemble(
+    ctx: click.Context, name: str, adapters: tuple[tuple[str, float | None], ...], dry_run: bool, as_json: bool
+) -> None:
+    """Average what several adapters say to a new task, each under a head of its own.
+
+    \b
+    Example:
+        portfolio -p support ensemble advice --adapters banking,cards --train train.jsonl
+    """
+    from portfolio.made_of import EnsembleOf
+
+    if all(weight is None for _, weight in adapters):
+        return _add(ctx, name, EnsembleOf(adapters=_names_only(adapters)), dry_run, as_json)
+    names, weights = _with_weights(adapters)
+    _add(ctx, name, EnsembleOf(adapters=names, weights=weights), dry_run, as_json)
 
 
 @commands.command("add-tasks")
@@ -417,18 +532,26 @@ def tasks(place: Place, as_json: bool) -> None:
 
 @commands.command()
 @click.argument("name")
+@click.option("--png", metavar="FILE", help="Also draw what a fusion attends to, as a heat map.")
 @_json_option
 @click.pass_obj
-def show(place: Place, name: str, as_json: bool) -> None:
-    """Print all that is known of one task.
+def show(place: Place, name: str, png: str | None, as_json: bool) -> None:
+    """Print all that is known of one task; of a fusion also which members it attends to.
 
     \b
     Example:
         portfolio -p support show banking
     """
+    from portfolio.reports.heat_map import draw_attention
     from portfolio.reports.show import show_task
 
-    show_task(place.open().snapshot(), name, as_json)
+    portfolio = place.open()
+    attention = portfolio.attention(name)
+    if png is not None:
+        if attention is None:
+            raise click.UsageError(f"expected a fusion to draw, but {name!r} attends to no members")
+        draw_attention(attention, Path(png))
+    show_task(portfolio.snapshot(), name, as_json, attention)
 
 
 @commands.command()
@@ -446,6 +569,24 @@ def report(place: Place, as_json: bool) -> None:
     from portfolio.reports.show import show_report
 
     show_report(place.open().report(), as_json)
+
+
+@commands.command()
+@click.argument("name", metavar="ADAPTER")
+@click.argument("directory", metavar="DIR")
+@click.option("--merged", is_flag=True, required=True, help="Fold its LoRA into the base.")
+@click.pass_obj
+def export(place: Place, name: str, directory: str, merged: bool) -> None:
+    """Write an adapter as a plain Hugging Face model, which transformers loads without this package.
+
+    Beside the model stand the head and a card that shows how to use both.
+
+    \b
+    Example:
+        portfolio -p support export cards cards-model --merged
+    """
+    record = place.open().export_merged(name, directory)
+    click.echo(f"{record.ref} is in {directory}; its README.md shows how to use it")
 
 
 @commands.command()
@@ -471,6 +612,8 @@ def evaluate(ctx: click.Context, as_json: bool) -> None:
 @_text_options
 @click.option("--task", help="Answer for this task, without the router.")
 @_asking_options
+@_setting("members", "--drop", str, "A member that fusions do without; repeatable.", multiple=True)
+@_setting("members", "--weights", _weighed, "Constant weights of members instead of learned ones: a:0.7,b:0.3.")
 @_json_option
 @click.option("--output", metavar="FILE", help="Write the JSON lines to a file, whole or not at all.")
 @_threads_option
@@ -500,7 +643,7 @@ def predict(
     from portfolio.reports.output import opened_output
     from portfolio.reports.show import show_answers, show_explained_answers
 
-    asking = _asking(ctx)
+    asking = {**_asking(ctx), **_members(ctx), "explain": explain}
     portfolio, chunks = ctx.obj.open(), _chunks(ctx, texts, pairs, file)
     with opened_output(output) as stream:
         for said, seconds in chunks:
@@ -646,34 +789,37 @@ def rules(ctx: click.Context, as_json: bool) -> None:
 
 @commands.command("remove-task")
 @click.argument("name")
+@click.option("--cascade", is_flag=True, help="Take along the tasks whose adapters are made of its adapter.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @_dry_run_option
 @_threads_option
 @click.pass_context
-def remove_task(ctx: click.Context, name: str, yes: bool, dry_run: bool) -> None:
+def remove_task(ctx: click.Context, name: str, cascade: bool, yes: bool, dry_run: bool) -> None:
     """Take a task out, with its adapter and results.
 
     The other tasks are measured again.
 
     \b
     Example:
-        portfolio -p support remove-task banking --yes
+        portfolio -p support remove-task banking --cascade --yes
     """
     from portfolio.reports.show import show_task
 
     portfolio = ctx.obj.open()
+    going = portfolio.removed_with(name, cascade=cascade)
     if dry_run or not yes:
         if not dry_run and not _is_terminal():
             raise click.UsageError(f"expected --yes, as there is no terminal to ask on whether to remove {name!r}")
-        show_task(portfolio.snapshot(), name)
+        for one in going:
+            show_task(portfolio.snapshot(), one)
     if dry_run:
         click.echo("All of this would be removed; nothing was changed.", err=True)
         return
     if not yes:
-        click.confirm(f"Remove {name} for good?", abort=True, err=True)
+        click.confirm(f"Remove {', '.join(going)} for good?", abort=True, err=True)
     _use_threads(ctx)
-    portfolio.remove_task(name)
-    click.echo(f"{name} is removed")
+    for one in portfolio.remove_task(name, cascade=cascade):
+        click.echo(f"{one} is removed")
 
 
 @commands.command()
@@ -727,6 +873,56 @@ def demo(ctx: click.Context, into: str | None, base: str) -> None:
 
 
 # What commands share
+
+
+def _add(ctx: click.Context, name: str, method: str | AdapterConfig | MadeOf, dry_run: bool, as_json: bool) -> None:
+    """Make the adapter of a new task from the data options, and print how it does."""
+    from portfolio.refs import check_tags
+    from portfolio.reports.show import show_outcomes, show_reading, show_task
+
+    place: Place = ctx.obj
+    data = dict(_given(ctx, "data"))
+    tags, where = _tags(data.pop("tags", ())), dict(data.pop("where", ()))
+    portfolio, columns, training = place.open(), _columns(ctx), _training(ctx)
+    check_tags(tags)
+    if dry_run:
+        return show_reading(portfolio.read_task(name, columns=columns, where=where, **data), as_json)
+    with _training_display(ctx) as display:
+        adapter = portfolio.add_task(
+            name,
+            method=method,
+            training=training,
+            columns=columns,
+            where=where,
+            tags=tags,
+            progress=display.begin(name),
+            **data,
+        )
+    if as_json:
+        return show_task(portfolio.snapshot(), name, as_json, portfolio.attention(name))
+    show_outcomes([adapter], portfolio.report())
+    _tell_taken(place, portfolio, name)
+    _next(place.command("predict TEXT"))
+
+
+def _names_only(adapters: Sequence[tuple[str, float | None]]) -> tuple[str, ...]:
+    """The names; `auto:K` is one."""
+    names = tuple(f"auto:{weight:g}" if name == "auto" and weight is not None else name for name, weight in adapters)
+    weighed = [name for name, weight in adapters if weight is not None and name != "auto"]
+    if weighed:
+        raise click.UsageError(
+            f"expected names without weights, as these are learned; got one for {', '.join(weighed)}"
+        )
+    return names
+
+
+def _with_weights(adapters: Sequence[tuple[str, float | None]]) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    missing = [name for name, weight in adapters if weight is None]
+    if missing:
+        raise click.UsageError(
+            f"expected a weight for each adapter, such as {missing[0]}:0.5; got none for {missing[0]}"
+        )
+    return tuple(name for name, _ in adapters), tuple(weight for _, weight in adapters if weight is not None)
 
 
 def _training_display(ctx: click.Context) -> BarDisplay | LineDisplay:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from portfolio.errors import PortfolioError
+    from portfolio.made_of import EnsembleOf, Fuse, Merge, StackOn
     from portfolio.methods.bottleneck import BottleneckConfig
     from portfolio.methods.lora import LoraConfig
     from portfolio.portfolio import Portfolio
@@ -30,10 +31,14 @@ _HOMES = {
     "Answer": "portfolio.records",
     "BottleneckConfig": "portfolio.methods.bottleneck",
     "Columns": "portfolio.tasks.columns",
+    "EnsembleOf": "portfolio.made_of",
+    "Fuse": "portfolio.made_of",
     "LoraConfig": "portfolio.methods.lora",
+    "Merge": "portfolio.made_of",
     "Portfolio": "portfolio.portfolio",
     "PortfolioError": "portfolio.errors",
     "Route": "portfolio.records",
+    "StackOn": "portfolio.made_of",
     "TrainingConfig": "portfolio.training",
 }
 
@@ -41,10 +46,14 @@ __all__ = [
     "Answer",
     "BottleneckConfig",
     "Columns",
+    "EnsembleOf",
+    "Fuse",
     "LoraConfig",
+    "Merge",
     "Portfolio",
     "PortfolioError",
     "Route",
+    "StackOn",
     "TrainingConfig",
 ]
 

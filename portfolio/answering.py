@@ -19,10 +19,14 @@ from torch import Tensor
 from portfolio.choosing import Chooser, Wanted
 from portfolio.engine import Engine, Moment
 from portfolio.errors import NotFound
+from portfolio.hosting.attending import attend, attended_blocks
 from portfolio.hosting.encode import Batch, Encoded, batches_of_like_length, pad
 from portfolio.hosting.plan import Trunk
+from portfolio.hosting.ready import AS_LEARNED, Variation
 from portfolio.hosting.trunk import BATCH_ROWS, BATCH_TOKENS
+from portfolio.loading import load_passes
 from portfolio.records import BARE_BASE, AdapterRecord, Answer, Route, Snapshot
+from portfolio.varying import variations_of
 from routing.rules import Rules
 from routing.sessions import Sessions
 
@@ -37,13 +41,19 @@ class _Roster:
     labels: Mapping[str, tuple[str, ...]]
     are_shared: bool  # equal labels of different tasks mean the same
     fallback: str | None
+    variations: Mapping[str, Variation]  # by digest: how the members of an adapter are to count
+    is_explained: bool  # how much fusions attend to each member is wanted, too
 
     @classmethod
-    def of(cls, snapshot: Snapshot) -> _Roster:
+    def of(cls, snapshot: Snapshot, wanted: Wanted) -> _Roster:
         newest_last = sorted(snapshot.adapters, key=lambda adapter: adapter.version)
+        champions = {one.task: one for one in newest_last}
+        answering = [one for one in champions.values() if wanted.task in (None, one.task)]
         wishes = None if snapshot.router is None else snapshot.router.wishes
         return cls(
-            champions={one.task: one for one in newest_last},
+            champions=champions,
+            variations=variations_of(answering, wanted.drop, wanted.member_weights),
+            is_explained=wanted.explain,
             labels={task.name: task.labels for task in snapshot.tasks},
             are_shared=wishes is not None and wishes.shared_labels,
             fallback=None if wishes is None else wishes.fallback,
@@ -65,6 +75,8 @@ class _Opinion:
 
     asked: _Asked
     probabilities: Tensor  # (labels,), P(label | task, x)
+    passes: int  # above the trunk; of an ensemble one a member
+    attention: tuple[tuple[str, float], ...]  # of a fusion: its members and how much it attends to each
 
 
 def answer(
@@ -83,7 +95,7 @@ def answer(
         ConfigError: rules or tags that cannot be.
     """
     now = engine.refresh()
-    chooser, roster = _chooser(engine, now, rules, sessions, wanted), _Roster.of(now.snapshot)
+    chooser, roster = _chooser(engine, now, rules, sessions, wanted), _Roster.of(now.snapshot, wanted)
 
     def answers(batch: Batch, said: Sequence[str]) -> list[Answer]:
         chosen = chooser.choose(batch)
@@ -148,14 +160,15 @@ def _answers(
         if not route.abstained and not _is_bare(route, roster)
         for task, score in zip(route.tasks, route.scores, strict=True)
     ]
-    probabilities = _ask(engine, batch, trunk, asked)
+    probabilities, passes = _ask(engine, batch, trunk, asked, roster)
+    attention = _attention(engine, batch, trunk, asked, roster) if roster.is_explained else {}
     opinions: list[list[_Opinion]] = [[] for _ in routes]
     for index, one in enumerate(asked):
-        opinions[one.row].append(_Opinion(one, probabilities[index]))
+        opinions[one.row].append(_Opinion(one, probabilities[index], passes.count(index), attention.get(index, ())))
     upper = len(engine.host.blocks) - engine.host.trunk
     lower = engine.host.trunk if trunk is None else 0  # not run for the router's sake
     return [
-        _answer_of(text, _spent(route, upper * len(said) + (lower if said else 0)), said, roster)
+        _answer_of(text, _spent(route, upper * sum(one.passes for one in said) + (lower if said else 0)), said, roster)
         for text, route, said in zip(texts, routes, opinions, strict=True)
     ]
 
@@ -169,15 +182,43 @@ def _spent(route: Route, blocks: int) -> Route:
     return replace(route, block_evaluations=route.block_evaluations + blocks)
 
 
-def _ask(engine: Engine, batch: Batch, trunk: Trunk | None, asked: Sequence[_Asked]) -> Tensor:
-    """(asked, labels): P(label | task, x), one pass above the trunk for all of them."""
+def _ask(
+    engine: Engine, batch: Batch, trunk: Trunk | None, asked: Sequence[_Asked], roster: _Roster
+) -> tuple[Tensor, tuple[int, ...]]:
+    """P(label | task, x) as (asked, labels), one pass above the trunk for all; and whose pass each row of it was."""
     if not asked:
-        return torch.empty(0, 0)
-    service = engine.service([one.adapter for one in asked])
-    rows = torch.tensor([one.row for one in asked])
+        return torch.empty(0, 0), ()
+    service = engine.service([one.adapter for one in asked], roster.variations)
+    rows = torch.tensor([asked[row].row for row in service.rows])
     some = batch.select(rows)
     passed = engine.host.run(some, service.plan, trunk=None if trunk is None else trunk.select(rows))
-    return torch.softmax(service.heads.logits(passed.features), dim=1)
+    probabilities = torch.softmax(service.heads.logits(passed.features), dim=1)
+    if len(service.rows) > len(asked):  # an ensemble's members are averaged
+        weighed = probabilities * torch.tensor(service.weights)[:, None]
+        probabilities = weighed.new_zeros(len(asked), weighed.shape[1]).index_add(
+            0, torch.tensor(service.rows), weighed
+        )
+    return probabilities, service.rows
+
+
+def _attention(
+    engine: Engine, batch: Batch, trunk: Trunk | None, asked: Sequence[_Asked], roster: _Roster
+) -> dict[int, tuple[tuple[str, float], ...]]:
+    """For each asked row that a fusion answers: its members, those it attends to most first. One more pass a fusion."""
+    attention: dict[int, tuple[tuple[str, float], ...]] = {}
+    fusions = {one.adapter.digest: one.adapter for one in asked if one.adapter.attention is not None}
+    for digest, record in fusions.items():
+        passes = load_passes(engine.store, record, roster.variations.get(digest, AS_LEARNED))
+        if not attended_blocks(passes[0].updates):
+            continue  # constant weights are wanted: nothing is attended to
+        places = [place for place, one in enumerate(asked) if one.adapter.digest == digest]
+        rows = torch.tensor([asked[place].row for place in places])
+        upper = None if trunk is None else trunk.select(rows)
+        seen = attend(engine.host, passes[0].updates, batch.select(rows), upper).mean(1)  # (some, members)
+        for place, shares in zip(places, seen.tolist(), strict=True):
+            named = zip((str(member.ref) for member in record.members), shares, strict=True)
+            attention[place] = tuple(sorted(named, key=lambda one: -one[1]))
+    return attention
 
 
 def _answer_of(text: str, route: Route, opinions: Sequence[_Opinion], roster: _Roster) -> Answer:
@@ -196,7 +237,7 @@ def _answer_of(text: str, route: Route, opinions: Sequence[_Opinion], roster: _R
             route=route,
         )
     total: dict[tuple[str, str], float] = {}
-    best: dict[tuple[str, str], tuple[float, AdapterRecord]] = {}
+    best: dict[tuple[str, str], tuple[float, _Opinion]] = {}
     for opinion in opinions:
         task = opinion.asked.adapter.task
         for label, probability in zip(roster.labels[task], opinion.probabilities.tolist(), strict=False):
@@ -204,9 +245,9 @@ def _answer_of(text: str, route: Route, opinions: Sequence[_Opinion], roster: _R
             share = opinion.asked.weight * probability
             total[meaning] = total.get(meaning, 0.0) + share
             if meaning not in best or share > best[meaning][0]:
-                best[meaning] = (share, opinion.asked.adapter)
+                best[meaning] = (share, opinion)
     winner = max(total, key=lambda meaning: total[meaning])
-    adapter = best[winner][1]
+    adapter = best[winner][1].asked.adapter
     return Answer(
         text=text,
         label=winner[1],
@@ -215,4 +256,5 @@ def _answer_of(text: str, route: Route, opinions: Sequence[_Opinion], roster: _R
         adapter=str(adapter.ref),
         abstained=False,
         route=route,
+        attention=best[winner][1].attention,
     )

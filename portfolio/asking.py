@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from portfolio.engine import Engine, champion_of, load_adapter
+from portfolio.engine import Engine, champion_of
 from portfolio.evaluation import AskAstray, Astray, KnownTask
+from portfolio.hosting.ready import Pass
 from portfolio.hosting.trunk import unprepared
-from portfolio.hosting.weights import AdapterWeights
+from portfolio.loading import load_passes
 from portfolio.records import Snapshot, TaskRecord
+from portfolio.running import predict_logits
 from portfolio.tasks.splits import Split
-from portfolio.training import predict_logits
 
 ReadAgain = Callable[[TaskRecord], Split | None]  # a task's test split from its source; None if it is gone or changed
 
@@ -23,7 +24,7 @@ class Newcomer:
     name: str
     test: Split
     labels: tuple[str, ...]
-    adapter: AdapterWeights
+    passes: tuple[Pass, ...]  # of its adapter
 
 
 def asker(engine: Engine, snapshot: Snapshot, read_again: ReadAgain, newcomer: Newcomer | None = None) -> AskAstray:
@@ -40,10 +41,10 @@ def asker(engine: Engine, snapshot: Snapshot, read_again: ReadAgain, newcomer: N
             places = [place for place, one in enumerate(astray) if one.chosen == chosen]
             rows = split.select([astray[place].row for place in places])
             if newcomer is not None and chosen == newcomer.name:
-                adapter, labels = newcomer.adapter, newcomer.labels
+                passes, labels = newcomer.passes, newcomer.labels
             else:
-                adapter, labels = load_adapter(engine.store, champion_of(snapshot, chosen)), records[chosen].labels
-            said = predict_logits(engine.host, adapter, unprepared(engine.encode(rows.texts, rows.pairs))).argmax(1)
+                passes, labels = load_passes(engine.store, champion_of(snapshot, chosen)), records[chosen].labels
+            said = predict_logits(engine.host, passes, unprepared(engine.encode(rows.texts, rows.pairs))).argmax(1)
             for place, number in zip(places, said.tolist(), strict=True):
                 right[place] = labels[number] == astray[place].label
         return right

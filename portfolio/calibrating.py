@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from portfolio.asking import ReadAgain, asker
-from portfolio.engine import Engine, load_centroids
+from portfolio.engine import Engine, load_centroids, settings_of
 from portfolio.errors import DataError, NotFound, require
 from portfolio.evaluation import EvaluationSet, KnownTask, measure
 from portfolio.hosting.trunk import prepare
 from portfolio.records import BARE_BASE, NOBODY, FirstLook, RouterState, RouterWishes, Snapshot, TaskRecord
 from portfolio.refs import require_known
+from portfolio.router_cache import is_large
 from portfolio.store.store import GenerationMoved
 from portfolio.tasks.columns import GUESS
 from portfolio.tasks.files import read_texts
+from routing.calibration import choose_shrinkage
 from routing.cascade import Cascade
 from routing.cascade_calibration import Quality, calibrate_cascade
 from routing.router import CentroidRouter
@@ -25,6 +27,7 @@ from routing.statistics import (
     Centroids,
     FloatArray,
     Totals,
+    centroids_to_bytes,
     features_from_bytes,
     features_to_bytes,
     scatter_from_bytes,
@@ -52,10 +55,13 @@ def totals_of(engine: Engine, snapshot: Snapshot) -> Totals:
     return totals_from_bytes(engine.store.get(snapshot.router.totals))
 
 
-def totals_without(engine: Engine, snapshot: Snapshot, record: TaskRecord) -> Totals:
-    """The sums over all tasks but one of them."""
-    scatter = scatter_from_bytes(engine.store.get(record.scatter))
-    return totals_of(engine, snapshot).subtract(load_centroids(engine.store, record), scatter)
+def totals_without(engine: Engine, snapshot: Snapshot, records: Sequence[TaskRecord]) -> Totals:
+    """The sums over all tasks but some of them."""
+    totals = totals_of(engine, snapshot)
+    for record in records:
+        scatter = scatter_from_bytes(engine.store.get(record.scatter))
+        totals = totals.subtract(load_centroids(engine.store, record), scatter)
+    return totals
 
 
 def wishes_of(snapshot: Snapshot) -> RouterWishes:
@@ -66,14 +72,48 @@ def wishes_of(snapshot: Snapshot) -> RouterWishes:
 def calibrated_router(
     engine: Engine,
     totals: Totals,
-    centroids: dict[str, Centroids],
+    centroids: Mapping[str, Centroids],
     known: Sequence[KnownTask],
     wishes: RouterWishes,
 ) -> tuple[Cascade, RouterState, Quality]:
-    """The router of these tasks, calibrated on their validation rows; what the store keeps of it; how it does there."""
+    """The router of these tasks, calibrated on their validation rows; what the store keeps of it; how it does there.
+
+    While a large router keeps its fit, and the wishes are as they were, it keeps its settings, too.
+    """
+    router, is_fresh = _uncalibrated(engine, totals, centroids, known)
+    digest = engine.store.put(totals_to_bytes(totals))
+    before = engine.refresh().snapshot.router
+    if (
+        not is_fresh
+        and before is not None
+        and before.wishes == wishes
+        and before.shrinkage == router.whole.settings.shrinkage
+    ):
+        quality = Quality(ece_before=before.ece_before, ece=before.ece, asked=before.asked)
+        return router.calibrated(settings_of(before)), replace(before, totals=digest), quality
     outside = None if wishes.oos is None else features_from_bytes(engine.store.get(wishes.oos))
-    router = Cascade(CentroidRouter(totals, centroids), engine.first_width)
-    return _calibrated(router, engine.store.put(totals_to_bytes(totals)), known, wishes, outside)
+    return _calibrated(router, digest, known, wishes, outside)
+
+
+def _uncalibrated(
+    engine: Engine, totals: Totals, centroids: Mapping[str, Centroids], known: Sequence[KnownTask]
+) -> tuple[Cascade, bool]:
+    """The router of these tasks under settings that are still to be chosen, and whether it was fitted to them now."""
+    if not is_large(totals):
+        return Cascade(CentroidRouter(totals, centroids), engine.first_width), True
+    digests = {task.name: task.centroids for task in engine.refresh().snapshot.tasks}
+    marks = {name: digests.get(name) or _digest_of(one) for name, one in centroids.items()}
+    space = engine.router_cache.kept(totals, marks, centroids)
+    is_fresh = space is None
+    if space is None:
+        shrinkage = choose_shrinkage(totals, centroids, [task.rows.validation_features for task in known])
+        space = engine.router_cache.fitted(totals, marks, centroids, shrinkage)
+    return Cascade(CentroidRouter(totals, centroids, space=space), engine.first_width), is_fresh
+
+
+def _digest_of(centroids: Centroids) -> str:
+    """As the store will know them."""
+    return hashlib.sha256(centroids_to_bytes(centroids)).hexdigest()
 
 
 def _calibrated(
@@ -159,7 +199,7 @@ def _recalibrate(
         outside = features_from_bytes(store.get(wishes.oos))
     known = known_tasks(engine, snapshot)
     centroids = {task.name: load_centroids(store, task) for task in snapshot.tasks}
-    router = Cascade(CentroidRouter(totals_of(engine, snapshot), centroids), engine.first_width)
+    router, _ = _uncalibrated(engine, totals_of(engine, snapshot), centroids, known)
     router, state, quality = _calibrated(router, snapshot.router.totals, known, wishes, outside)
     if dry_run:
         return Calibrated(state=state, quality=quality)

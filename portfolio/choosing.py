@@ -40,6 +40,9 @@ class Wanted:
     tenant: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     session: str | None = None  # the texts are turns of this conversation, in order
+    drop: tuple[str, ...] = ()  # members that compositions do without
+    member_weights: Mapping[str, float] = field(default_factory=dict)  # of compositions, instead of what was learned
+    explain: bool = False  # also say how much fusions attend to each member
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ Adapters are read from disk when they are first needed. Whatever another process
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,11 +21,13 @@ from portfolio.hosting.encode import Encoded, encode
 from portfolio.hosting.heads import Heads
 from portfolio.hosting.host import Host
 from portfolio.hosting.plan import Plan
-from portfolio.hosting.weights import AdapterWeights, from_bytes
+from portfolio.hosting.ready import AS_LEARNED, Variation
+from portfolio.loading import load_passes
 from portfolio.records import AdapterRecord, RouterState, Snapshot, TaskRecord
 from portfolio.refs import require_known
+from portfolio.router_cache import RouterCache
 from portfolio.store.store import Store
-from routing.cascade import Cascade, FirstLook
+from routing.cascade import Cascade, CascadeCalibration, FirstLook
 from routing.projection import Projection
 from routing.router import Calibration, CentroidRouter
 from routing.statistics import Centroids, centroids_from_bytes, totals_from_bytes
@@ -43,10 +45,15 @@ class Moment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """What it takes to run one batch under its adapters; whole whatever comes or goes meanwhile."""
+    """What it takes to run one batch under its adapters; whole whatever comes or goes meanwhile.
+
+    An ensemble takes several passes of a row, any other adapter one.
+    """
 
     plan: Plan
     heads: Heads
+    rows: tuple[int, ...]  # for each pass the row of the batch
+    weights: tuple[float, ...]  # how much its probabilities count; those of a row add up to 1
 
 
 class Engine:
@@ -65,6 +72,10 @@ class Engine:
         self.store = store
         self.host = Host(base, trunk=contract.trunk, pooling=contract.pooling, feature_blocks=contract.feature_blocks)
         self.bank = Bank()
+        self._served: dict[
+            tuple[str, Variation], tuple[float, ...]
+        ] = {}  # by digest: weights of its passes in the bank
+        self.router_cache = RouterCache(store.path, self.router_width, self.first_width)
         self._moment = self._read()
         self._lock = threading.Lock()
 
@@ -96,31 +107,59 @@ class Engine:
         with self._lock:
             if self.store.generation() != self._moment.snapshot.generation:
                 self._moment = self._read()
-                for digest in set(self.bank.refs) - {one.digest for one in self._moment.snapshot.adapters}:
-                    self.bank.remove(digest)
+                staying = {one.digest for one in self._moment.snapshot.adapters}
+                for digest, variation in [key for key in self._served if key[0] not in staying]:
+                    for number, _ in enumerate(self._served.pop((digest, variation))):
+                        self.bank.remove(_bank_ref(digest, variation, number))
             return self._moment
 
-    def service(self, adapters: Sequence[AdapterRecord]) -> Service:
+    def service(self, adapters: Sequence[AdapterRecord], variations: Mapping[str, Variation] | None = None) -> Service:
         """For a batch whose row i is answered by adapters[i], each read from disk when it is first needed.
 
         The bank knows them by digest: a name and version may come again with other weights, once its task was removed.
+
+        Args:
+            variations: by digest, how the members of an adapter count instead of as learned.
         """
-        digests = [record.digest for record in adapters]
+        rows, weights, refs = [], [], []
         with self._lock:
-            for record in adapters:
-                if record.digest not in self.bank:
-                    self.bank.add(record.digest, load_adapter(self.store, record))
-            return Service(plan=self.bank.plan([((one, 1.0),) for one in digests]), heads=self.bank.heads(digests))
+            for row, record in enumerate(adapters):
+                variation = (variations or {}).get(record.digest, AS_LEARNED)
+                for number, weight in enumerate(self._weights(record, variation)):
+                    rows.append(row)
+                    weights.append(weight)
+                    refs.append(_bank_ref(record.digest, variation, number))
+            return Service(
+                plan=self.bank.plan([((ref, 1.0),) for ref in refs]),
+                heads=self.bank.heads(refs),
+                rows=tuple(rows),
+                weights=tuple(weights),
+            )
+
+    def _weights(self, record: AdapterRecord, variation: Variation) -> tuple[float, ...]:
+        """Those of an adapter's passes, which the bank takes in if need be."""
+        key = (record.digest, variation)
+        if key not in self._served:
+            passes = load_passes(self.store, record, variation)
+            for number, one in enumerate(passes):
+                self.bank.add(_bank_ref(*key, number), one)
+            self._served[key] = tuple(one.weight for one in passes)
+        return self._served[key]
 
     def _read(self) -> Moment:
         snapshot = self.store.snapshot()
-        return Moment(
-            snapshot=snapshot, router=build_router(self.store, snapshot.tasks, snapshot.router, self.first_width)
-        )
+        router = build_router(self.store, snapshot.tasks, snapshot.router, self.first_width, self.router_cache)
+        return Moment(snapshot=snapshot, router=router)
 
     def encode(self, texts: Sequence[str], pairs: Sequence[str] | None) -> list[Encoded]:
         """Token ids, cut to the contract's longest input."""
         return encode(self.host.base.tokenizer, texts, pairs, self.store.contract.max_tokens)
+
+
+def _bank_ref(digest: str, variation: Variation, number: int) -> str:
+    """One pass of one adapter."""
+    varied = "" if variation == AS_LEARNED else f" without {sorted(variation.dropped)} weighed {variation.weights}"
+    return f"{digest}{varied}" if number == 0 else f"{digest}{varied} pass {number}"
 
 
 def champion_of(snapshot: Snapshot, task: str) -> AdapterRecord:
@@ -134,40 +173,38 @@ def champion_of(snapshot: Snapshot, task: str) -> AdapterRecord:
     return max(versions, key=lambda adapter: adapter.version)
 
 
-def load_adapter(store: Store, record: AdapterRecord) -> AdapterWeights:
-    """An adapter from its blob, digest checked.
-
-    Raises:
-        DamagedBlob: the bytes are missing, changed, or no adapter.
-    """
-    return from_bytes(store.get(record.digest))
-
-
 def build_router(
-    store: Store, tasks: Sequence[TaskRecord], state: RouterState | None, first_width: int
+    store: Store, tasks: Sequence[TaskRecord], state: RouterState | None, first_width: int, cache: RouterCache
 ) -> Cascade | None:
     """The router of these tasks from their stored sums; None where there is no task."""
     if state is None:
         return None
     try:
         totals = totals_from_bytes(store.get(state.totals))
-        centroids = {task.name: load_centroids(store, task) for task in tasks}
+        centroids, space = cache.opened(store, tasks, totals, state.shrinkage)
     except ValueError as error:
         raise DamagedBlob(
             f"the router's statistics cannot be read: {error}; look closer with: portfolio verify"
         ) from error
-    settings = Calibration(
+    settings = settings_of(state)
+    names = {task.name: task.labels for task in tasks}
+    whole = CentroidRouter(totals, centroids, settings=settings.whole, class_names=names, space=space)
+    return Cascade(whole, first_width, settings.first)
+
+
+def settings_of(state: RouterState) -> CascadeCalibration:
+    """What was chosen for the router, as it takes it."""
+    whole = Calibration(
         threshold=state.threshold,
         temperature=state.temperature,
         shrinkage=state.shrinkage,
         own_share=state.own_share,
     )
-    names = {task.name: task.labels for task in tasks}
     look = state.first_look
     first = (
         None if look is None else FirstLook(margin=look.margin, in_scope=look.in_scope, temperature=look.temperature)
     )
-    return Cascade(CentroidRouter(totals, centroids, settings=settings, class_names=names), first_width, first)
+    return CascadeCalibration(whole=whole, first=first)
 
 
 def load_centroids(store: Store, task: TaskRecord) -> Centroids:

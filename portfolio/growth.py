@@ -6,7 +6,7 @@ against one generation of the store and committed only if that generation still 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,19 +14,23 @@ import torch
 
 from portfolio.asking import Newcomer, ReadAgain, asker
 from portfolio.calibrating import calibrated_router, known_tasks, totals_of, totals_without, wishes_of
-from portfolio.engine import Engine, Moment, champion_of, load_adapter, load_centroids
+from portfolio.drafts import Draft, Make, Rows
+from portfolio.engine import Engine, Moment, champion_of, load_centroids
 from portfolio.errors import Conflict, DataError
 from portfolio.evaluation import EvaluationSet, KnownTask, measure
 from portfolio.hosting.trunk import prepare
-from portfolio.hosting.weights import to_bytes
-from portfolio.methods.config import AdapterConfig
+from portfolio.hosting.weights import ComposedWeights, to_bytes
+from portfolio.loading import load_passes
+from portfolio.members import require_unneeded
+from portfolio.methods.compositions import composition_to_json
 from portfolio.methods.table import config_to_json
 from portfolio.records import BARE_BASE, UNKNOWN_LABEL, AdapterRecord, Cell, Snapshot, TaskRecord, to_json
-from portfolio.refs import require_free, require_known
-from portfolio.store.store import GenerationMoved
+from portfolio.refs import require_all_known, require_free
+from portfolio.running import Labelled, predict_logits
+from portfolio.store.store import GenerationMoved, Store
 from portfolio.tasks.splits import Split
 from portfolio.tasks.task import TaskData
-from portfolio.training import Labelled, Progress, Trained, TrainingConfig, predict_logits, train_adapter
+from portfolio.training import Progress, TrainingConfig
 from routing.statistics import (
     Centroids,
     Float64,
@@ -41,7 +45,7 @@ class _Learned:
     """All that training and the bare base gave for one task, before it meets the other tasks."""
 
     data: TaskData
-    trained: Trained
+    drafts: tuple[Draft, ...]  # in order of version; the last answers
     centroids: Centroids
     scatter: Float64
     rows: EvaluationSet
@@ -52,13 +56,15 @@ class _Learned:
 
     @property
     def newcomer(self) -> Newcomer:
-        return Newcomer(name=self.data.name, test=self.data.test, labels=self.data.labels, adapter=self.trained.adapter)
+        return Newcomer(
+            name=self.data.name, test=self.data.test, labels=self.data.labels, passes=self.drafts[-1].passes
+        )
 
 
 def add_task(
     engine: Engine,
     data: TaskData,
-    config: AdapterConfig,
+    make: Make,
     training: TrainingConfig,
     *,
     reading: str,
@@ -66,35 +72,24 @@ def add_task(
     progress: Progress,
     tags: Mapping[str, str] | None = None,
 ) -> AdapterRecord:
-    """Train the task's adapter and commit it with its statistics and a row of both results matrices.
+    """Make the task's adapter and commit it with its statistics and a row of both results matrices.
 
     Args:
+        make: trains it, or puts it together of adapters that are here.
         reading: canonical JSON of how the task's files were read, stored so that they can be read again.
 
+    Returns:
+        The version that answers.
+
     Raises:
-        Conflict: the name is taken, also if by another process meanwhile.
+        Conflict: the name is taken, also if by another process meanwhile; or a member of the adapter was removed.
         TrainingDiverged, ConfigError, Unwritable: nothing is changed.
     """
     require_free(data.name, _names_of(engine.refresh().snapshot))
-    learned = _learn(engine, data, config, training, progress)
+    learned = _learn(engine, data, make, training, progress)
     store = engine.store
-    blob = to_bytes(learned.trained.adapter)
-    adapter = AdapterRecord(
-        name=data.name,
-        version=1,
-        task=data.name,
-        digest=store.put(blob),
-        method=config.method,
-        config=config_to_json(config),
-        training=to_json(training),
-        parameters=learned.trained.adapter.parameters,
-        bytes=len(blob),
-        seconds=learned.trained.seconds,
-        epochs=learned.trained.epochs,
-        seed=training.seed,
-        validation_score=learned.trained.validation_score,
-        notes=learned.trained.notes,
-    )
+    drafts = enumerate(learned.drafts, start=1)
+    adapters = [_stored(store, data.name, version, draft, training) for version, draft in drafts]
     task = TaskRecord(
         name=data.name,
         kind="classification",
@@ -112,13 +107,46 @@ def add_task(
     )
     while True:
         try:
-            _join(engine, learned, task, adapter, read_again)
+            _join(engine, learned, task, adapters, read_again)
         except GenerationMoved:
             continue
-        return adapter
+        return adapters[-1]
 
 
-def _join(engine: Engine, learned: _Learned, task: TaskRecord, adapter: AdapterRecord, read_again: ReadAgain) -> None:
+def _stored(store: Store, name: str, version: int, draft: Draft, training: TrainingConfig) -> AdapterRecord:
+    """Its bytes on disk, and the record that will name them."""
+    adapter = draft.adapter
+    blob = adapter.to_bytes() if isinstance(adapter, ComposedWeights) else to_bytes(adapter)
+    return AdapterRecord(
+        name=name,
+        version=version,
+        task=name,
+        digest=store.put(blob),
+        method=adapter.config.method,
+        config=composition_to_json(adapter.config)
+        if isinstance(adapter, ComposedWeights)
+        else config_to_json(adapter.config),
+        training=to_json(training),
+        parameters=adapter.parameters,
+        bytes=len(blob),
+        seconds=draft.seconds,
+        epochs=draft.epochs,
+        seed=training.seed,
+        validation_score=draft.validation_score,
+        notes=draft.notes,
+        members=draft.members,
+        comparison=draft.comparison,
+        attention=None if draft.attention is None else store.put(to_json(draft.attention).encode()),
+    )
+
+
+def _join(
+    engine: Engine,
+    learned: _Learned,
+    task: TaskRecord,
+    adapters: Sequence[AdapterRecord],
+    read_again: ReadAgain,
+) -> None:
     """Bring a learned task together with those that are here now, and commit.
 
     Raises:
@@ -136,45 +164,45 @@ def _join(engine: Engine, learned: _Learned, task: TaskRecord, adapter: AdapterR
         engine, totals, {**centroids, name: learned.centroids}, known, wishes_of(snapshot)
     )
     cells = [*foretold, *measure(name, known, router, asker(engine, snapshot, read_again, learned.newcomer))]
-    store.commit_task(expected_generation=snapshot.generation, task=task, adapter=adapter, router=state, cells=cells)
+    store.commit_task(expected_generation=snapshot.generation, task=task, adapters=adapters, router=state, cells=cells)
 
 
-def remove_task(engine: Engine, name: str, *, read_again: ReadAgain) -> None:
-    """Take a task out: its sums are subtracted, and the tasks that stay are measured again.
+def remove_tasks(engine: Engine, names: Sequence[str], *, read_again: ReadAgain) -> None:
+    """Take tasks out together: their sums are subtracted, and the tasks that stay are measured again.
 
     Raises:
         NotFound: no such task, also if another process took it out meanwhile.
-        Conflict: the task is the fallback.
+        Conflict: one is the fallback, or an adapter of a task that stays is made of one that would go.
     """
     while True:
         try:
-            _leave(engine, name, read_again)
+            _leave(engine, names, read_again)
         except GenerationMoved:
             continue
         return
 
 
-def _leave(engine: Engine, name: str, read_again: ReadAgain) -> None:
-    """Take a task out of the portfolio as it is now, and commit; GenerationMoved if it changed meanwhile."""
+def _leave(engine: Engine, names: Sequence[str], read_again: ReadAgain) -> None:
+    """Take tasks out of the portfolio as it is now, and commit; GenerationMoved if it changed meanwhile."""
     store = engine.store
     snapshot = engine.refresh().snapshot
-    require_known(name, _names_of(snapshot))
+    require_all_known(names, _names_of(snapshot))
+    require_unneeded(snapshot.adapters, names)
     wishes = wishes_of(snapshot)
-    if name == wishes.fallback != BARE_BASE:  # a task may be called `base`, too
+    if wishes.fallback in names and wishes.fallback != BARE_BASE:  # a task may be called `base`, too
         raise Conflict(
-            f"task {name!r} is the fallback for what no task knows; choose another first with: "
+            f"task {wishes.fallback!r} is the fallback for what no task knows; choose another first with: "
             "portfolio calibrate --fallback none"
         )
-    [record] = [task for task in snapshot.tasks if task.name == name]
-    staying = tuple(task for task in snapshot.tasks if task.name != name)
+    staying = tuple(task for task in snapshot.tasks if task.name not in names)
     state, cells = None, []
     if staying:
-        totals = totals_without(engine, snapshot, record)
-        known = [task for task in known_tasks(engine, snapshot) if task.name != name]
+        totals = totals_without(engine, snapshot, [task for task in snapshot.tasks if task.name in names])
+        known = [task for task in known_tasks(engine, snapshot) if task.name not in names]
         centroids = {task.name: load_centroids(store, task) for task in staying}
         router, state, _ = calibrated_router(engine, totals, centroids, known, wishes)
         cells = measure(staying[-1].name, known, router, asker(engine, snapshot, read_again))
-    store.commit_removal(expected_generation=snapshot.generation, name=name, router=state, cells=cells)
+    store.commit_removal(expected_generation=snapshot.generation, names=names, router=state, cells=cells)
 
 
 def evaluate(engine: Engine, *, read_again: ReadAgain) -> None:
@@ -209,14 +237,14 @@ def _measured_again(engine: Engine, snapshot: Snapshot, task: TaskRecord, read_a
             f"they were read from: {', '.join(dict.fromkeys(source.path for source in task.sources))}"
         )
     before = EvaluationSet.from_bytes(engine.store.get(task.evaluation))
-    adapter = load_adapter(engine.store, champion_of(snapshot, task.name))
+    passes = load_passes(engine.store, champion_of(snapshot, task.name))
     prepared = prepare(engine.host, engine.encode(split.texts, split.pairs))
     number = {label: index for index, label in enumerate(task.labels)}
     rows = EvaluationSet(
         validation_features=before.validation_features,
         test_features=engine.view(prepared.features),
         test_labels=np.array([number.get(label, UNKNOWN_LABEL) for label in split.labels], dtype=np.int64),
-        test_predictions=predict_logits(engine.host, adapter, prepared).argmax(1).numpy(),
+        test_predictions=predict_logits(engine.host, passes, prepared).argmax(1).numpy(),
         baseline=before.baseline,
     )
     return KnownTask(name=task.name, labels=task.labels, rows=rows)
@@ -227,29 +255,27 @@ def _names_of(snapshot: Snapshot) -> list[str]:
     return [task.name for task in snapshot.tasks]
 
 
-def _learn(
-    engine: Engine, data: TaskData, config: AdapterConfig, training: TrainingConfig, progress: Progress
-) -> _Learned:
-    engine.host.sites_for(config)  # an adapter that fits no site is refused before the long work
+def _learn(engine: Engine, data: TaskData, make: Make, training: TrainingConfig, progress: Progress) -> _Learned:
     number = {label: index for index, label in enumerate(data.labels)}
     train = _labelled(engine, data.train, number, training.cache_bytes, progress)
     left = max(0, training.cache_bytes - train.prepared.kept_bytes)
     validation = _labelled(engine, data.validation, number, left, progress)
-    trained = train_adapter(engine.host, config, train, validation, len(data.labels), training, progress)
+    rows = Rows(task=data.name, labels=data.labels, train=train, validation=validation)
+    drafts = make(engine, rows, training, progress)
     test = _labelled(engine, data.test, number, 0, progress)
-    predictions = predict_logits(engine.host, trained.adapter, test.prepared).argmax(1)
+    predictions = predict_logits(engine.host, drafts[-1].passes, test.prepared).argmax(1)
     labels = train.labels.numpy()
     features = engine.view(train.prepared.features)
     centroids, scatter = summarise(features, labels, len(data.labels), corner=engine.block_width)
     most_frequent = int(np.bincount(labels).argmax())
-    rows = EvaluationSet(
+    kept = EvaluationSet(
         validation_features=engine.view(validation.prepared.features),
         test_features=engine.view(test.prepared.features),
         test_labels=test.labels.numpy(),
         test_predictions=predictions.numpy(),
         baseline=float((test.labels == most_frequent).double().mean()) if len(test.labels) else 0.0,
     )
-    return _Learned(data=data, trained=trained, centroids=centroids, scatter=scatter, rows=rows)
+    return _Learned(data=data, drafts=drafts, centroids=centroids, scatter=scatter, rows=kept)
 
 
 def _labelled(engine: Engine, split: Split, number: dict[str, int], keep_bytes: int, progress: Progress) -> Labelled:

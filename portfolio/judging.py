@@ -137,7 +137,7 @@ def _router_without(engine: Engine, now: Moment, name: str) -> Cascade:
     store = engine.store
     [record] = [task for task in now.snapshot.tasks if task.name == name]
     staying = [task for task in now.snapshot.tasks if task.name != name]
-    totals = totals_without(engine, now.snapshot, record)
+    totals = totals_without(engine, now.snapshot, [record])
     centroids = {task.name: load_centroids(store, task) for task in staying}
     whole = CentroidRouter(totals, centroids, settings=now.router.whole.settings)
     return Cascade(whole, now.router.first_width, now.router.first_look)

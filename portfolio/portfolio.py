@@ -9,8 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portfolio.errors import ConfigError, Conflict, NotFound, require
+from portfolio.made_of import Fuse, MadeOf, find_adapter, find_named
+from portfolio.members import require_unneeded, with_dependants
 from portfolio.permission import RulesFile, permit
-from portfolio.records import AdapterRecord, Answer, BaseContract, Route, Snapshot, TaskRecord
+from portfolio.records import (
+    AdapterRecord,
+    Answer,
+    Attention,
+    BaseContract,
+    Route,
+    Snapshot,
+    TaskRecord,
+    attention_from_json,
+)
 from portfolio.refs import check_name, check_tags, require_all_known, require_free, require_known
 from portfolio.reports.permits import PermitReport
 from portfolio.reports.report import Report, build_report
@@ -136,7 +147,7 @@ class Portfolio:
         validation: str | Path | None = None,
         test: str | Path | None = None,
         *,
-        method: str | AdapterConfig = DEFAULT_METHOD,
+        method: str | AdapterConfig | MadeOf = DEFAULT_METHOD,
         training: TrainingConfig | None = None,
         columns: Columns = GUESS,
         where: Mapping[str, str] | None = None,
@@ -150,7 +161,8 @@ class Portfolio:
         Args:
             train: JSONL, CSV, TSV, Parquet, a saved `datasets` directory, or `hub:NAME[:CONFIG]`.
             validation: likewise; held out of train when not given. `test` too.
-            method: the name of one with its defaults, or a config.
+            method: the name of one with its defaults, a config, or what the adapter is to be made of: `Fuse`, `Merge`,
+                `StackOn` or `EnsembleOf` adapters that are here, which stay as they are.
             where: keep only rows whose columns have these values.
             unknown_labels: rows of validation or test whose label train lacks: `error`, `drop` or `keep` (as wrong).
             tags: what `routes.toml` may decide by; see `tag`.
@@ -159,13 +171,16 @@ class Portfolio:
         Raises:
             InvalidName, Conflict, DataError, ConfigError, Unwritable, TrainingDiverged: nothing is changed.
         """
+        from portfolio.methods.config import AdapterConfig
         from portfolio.methods.table import method_config
         from portfolio.training import Silent, TrainingConfig
 
         self._require_free(name)
         check_tags(tags or {})
-        self.store.check_writable()
         config = method_config(method, {}) if isinstance(method, str) else method
+        if not isinstance(config, AdapterConfig):
+            find_named(self.store.snapshot(), config)
+        self.store.check_writable()
         training = training if training is not None else TrainingConfig()
         training = training if seed is None else replace(training, seed=seed)
         recipe = _recipe(train, validation, test, columns, where or {}, unknown_labels, training.seed)
@@ -175,17 +190,101 @@ class Portfolio:
             progress.say(f"{name}: {note}")
 
         from portfolio.growth import add_task
+        from portfolio.making import way_of
 
+        engine = self.engine()
+        if isinstance(config, AdapterConfig):
+            engine.host.sites_for(config)  # an adapter that fits no site is refused before the long work
         return add_task(
-            self.engine(),
+            engine,
             data,
-            config,
+            way_of(config),
             training,
             reading=recipe.to_json(),
             read_again=read_test_again,
             progress=progress,
             tags=tags,
         )
+
+    def fuse(
+        self,
+        name: str,
+        train: str | Path,
+        validation: str | Path | None = None,
+        test: str | Path | None = None,
+        *,
+        adapters: Sequence[str] | str,
+        gate: str = "attention",
+        with_own: bool = False,
+        keep: str = "best",
+        training: TrainingConfig | None = None,
+        tags: Mapping[str, str] | None = None,
+        progress: Progress | None = None,
+    ) -> AdapterRecord:
+        """A new task whose adapter learns to blend adapters that are here; they stay as they are.
+
+        `add_task(method=Fuse(...))` is the same with every setting.
+
+        Args:
+            adapters: tasks, or `name@version`; or `auto:K` for the K most promising.
+            gate: `attention`, as in the paper, or `light`.
+            with_own: an adapter of the task's own, trained first, is a member too.
+            keep: `best` keeps what did best on validation: the fusion, the best member, all in equal shares, or an adapter
+                of its own; `fusion` keeps the fusion in any case.
+
+        Raises:
+            Whatever `add_task` raises; NotFound: no such adapter.
+        """
+        named = (adapters,) if isinstance(adapters, str) else tuple(adapters)
+        wish = Fuse(adapters=named, gate=gate, with_own=with_own, keep=keep)
+        return self.add_task(
+            name, train, validation, test, method=wish, training=training, tags=tags, progress=progress
+        )
+
+    def attention(self, name: str) -> Attention | None:
+        """What the fusion that answers for a task attends to; None where no fusion does. Needs no torch.
+
+        Raises:
+            NotFound: no such task.
+        """
+        record = find_adapter(self.store.snapshot(), name)
+        return None if record.attention is None else attention_from_json(self.store.get(record.attention).decode())
+
+    def export_merged(self, name: str, directory: str | Path) -> AdapterRecord:
+        """Fold the LoRA of a task into the base, and write a plain Hugging Face model that `transformers` loads alone.
+
+        Args:
+            name: a task, or `name@version`.
+            directory: new or empty.
+
+        Raises:
+            NotFound: no such adapter.
+            ConfigError: it is no LoRA, so it cannot be folded in.
+            Conflict, Unwritable: the directory cannot be written; it is as it was.
+        """
+        snapshot = self.store.snapshot()
+        record = find_adapter(snapshot, name)
+        require(
+            record.method == "lora",
+            f"only a LoRA can be folded into the base, but {record.ref} is a {record.method}; train one with: "
+            "portfolio add-task NAME --method lora",
+        )
+        from portfolio.hosting.merged_export import export_merged
+        from portfolio.loading import load_plain
+
+        engine = self.engine()
+        [labels] = [task.labels for task in snapshot.tasks if task.name == record.task]
+        export_merged(
+            engine.host.base,
+            load_plain(self.store, record.digest),
+            Path(directory),
+            name=str(record.ref),
+            labels=labels,
+            feature_blocks=engine.host.feature_blocks,
+            pooling=engine.host.pooling,
+            max_tokens=self.contract.max_tokens,
+        )
+        return record
 
     def read_task(
         self,
@@ -264,17 +363,33 @@ class Portfolio:
             )
         return added
 
-    def remove_task(self, name: str) -> None:
+    def remove_task(self, name: str, *, cascade: bool = False) -> tuple[str, ...]:
         """Take a task out: its adapter, its statistics (exactly), its row and column of the results.
+
+        Args:
+            cascade: the tasks whose adapters are made of its adapter go along.
+
+        Returns:
+            The tasks that went.
 
         Raises:
             NotFound: no such task.
+            Conflict: adapters of other tasks are made of its adapter, and `cascade` was not given; or it is the fallback.
         """
-        require_known(name, self._names())
+        going = self.removed_with(name, cascade=cascade)
         self.store.check_writable()
-        from portfolio.growth import remove_task
+        from portfolio.growth import remove_tasks
 
-        remove_task(self.engine(), name, read_again=read_test_again)
+        remove_tasks(self.engine(), going, read_again=read_test_again)
+        return going
+
+    def removed_with(self, name: str, *, cascade: bool = False) -> tuple[str, ...]:
+        """The tasks that `remove_task` would take out. Raises as it does; changes nothing."""
+        snapshot = self.store.snapshot()
+        require_known(name, [task.name for task in snapshot.tasks])
+        going = with_dependants(snapshot.adapters, [name]) if cascade else (name,)
+        require_unneeded(snapshot.adapters, going)
+        return going
 
     def predict(
         self,
@@ -288,6 +403,9 @@ class Portfolio:
         tenant: str | None = None,
         tags: Mapping[str, str] | None = None,
         session: str | None = None,
+        drop: Sequence[str] = (),
+        member_weights: Mapping[str, float] | None = None,
+        explain: bool = False,
     ) -> list[Answer]:
         """One answer a text, in order; a text that no task knows is answered by an abstention, or by the fallback.
 
@@ -299,14 +417,18 @@ class Portfolio:
             band: mix only where the best task's probability leads by less than this; otherwise it answers alone.
             tenant, tags: who asks, and what is known of the question; `routes.toml` decides by them.
             session: the texts are turns of this conversation, in order; it keeps its task over doubtful turns.
+            drop: members that fusions, blends and ensembles do without.
+            member_weights: constant weights of their members instead of what was learned; 0 for those not named.
+            explain: also say how much fusions attend to each member.
 
         Raises:
-            NotFound: no such task, or no task at all.
+            NotFound: no such task or member, or no task at all.
             ConfigError: an argument that cannot be, or a `routes.toml` that cannot be.
         """
         from portfolio.answering import answer
 
         wanted = self._wanted(texts, pairs, task, top_k, band, abstain, tenant, tags, session)
+        wanted = replace(wanted, drop=tuple(drop), member_weights=dict(member_weights or {}), explain=explain)
         return answer(self.engine(), texts, pairs, rules=self.rules.current(), sessions=self._sessions, wanted=wanted)
 
     def route(

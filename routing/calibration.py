@@ -12,19 +12,23 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from routing.router import Calibration, CentroidRouter
-from routing.statistics import Float64, FloatArray, Int64
+from routing.neighbours import FEW
+from routing.router import Calibration, CentroidRouter, covariance_of
+from routing.space import ExactSpace
+from routing.statistics import Centroids, Float64, FloatArray, Int64, Totals
 
 SHRINKAGES = (0.03, 0.1, 0.3, 0.8)  # tried beside the one that needs no validation data
 OWN_SHARES = (0.0, 0.05, 0.1, 0.2)  # tried of a task's own covariance
 FEWEST_ROWS = 50  # below, validation data is too little to choose a setting by
 MOST_ROWS = 2000  # of validation data, over all tasks
+MOST_ROWS_OF_MANY = 1000  # where the space is kept; then as many tasks have a say at most
+CLASSES_TRIED = 2000  # between which the shrinkage of very many is chosen
 _SHARPENING_ROWS = 1000  # of them, to choose shrinkage and temperature by: every share whitens them anew
 _MOST_DISTANCES = 4_000_000  # rows times classes: fewer rows are looked at where classes are very many
 _SEED = 0
@@ -46,7 +50,7 @@ def calibrate(router: CentroidRouter, validation: Sequence[FloatArray], coverage
             about `MOST_ROWS` of them are used, as equally many a task as there are.
         coverage: the share of those rows that the threshold keeps.
     """
-    some = rows_to_look_at(validation, len(router.task_of_class))
+    some = rows_for(router, validation)
     sharp, features = sharpened(router, some), np.concatenate(some)
     threshold = choose_threshold(sharp.in_scope_scores(features), coverage) if len(features) else -math.inf
     return replace(sharp.settings, threshold=threshold)
@@ -57,15 +61,46 @@ def sharpened(router: CentroidRouter, validation: Sequence[FloatArray]) -> Centr
 
     Tried are the share of the covariance itself and `SHRINKAGES`, then `OWN_SHARES`; of equally good ones the smallest
     wins. With fewer than `FEWEST_ROWS` rows, or one task only, shrinkage is the covariance's own and no task has another.
+    That of a kept space stays as it is.
     """
     features, true_task = pooled([rows[some] for rows, some in _some_of_each(validation, _SHARPENING_ROWS)])
-    shrinkages, own_shares = sorted({router.covariance.oas, *SHRINKAGES}), list(OWN_SHARES)
+    shrinkages = sorted({router.covariance.oas, *SHRINKAGES})
+    own_shares = list(OWN_SHARES) if router.may_own else [0.0]
     if len(features) < FEWEST_ROWS or len(router.tasks) == 1:
         shrinkages, own_shares = [router.covariance.oas], [0.0]
+    if router.is_kept:
+        shrinkages = [router.settings.shrinkage]
     best = _likeliest(router, [_bare(shrinkage, 0.0) for shrinkage in shrinkages], features, true_task)
     return _likeliest(
         best, [_bare(best.settings.shrinkage, own_share) for own_share in own_shares], features, true_task
     )
+
+
+def choose_shrinkage(totals: Totals, tasks: Mapping[str, Centroids], validation: Sequence[FloatArray]) -> float:
+    """The shrinkage for a router of very many classes: that which is best between some of its tasks.
+
+    To try them all on all classes would fit as many large spaces. So the newest task and others drawn with a fixed seed
+    are routed between, under the covariance of all.
+
+    Args:
+        totals: of all tasks.
+        tasks: all of them; only those drawn are asked for.
+        validation: features (N_t, d) of every task's validation rows, in that order.
+    """
+    names, covariance = list(tasks), covariance_of(totals)
+    some: list[int] = []
+    classes = 0
+    for number in _newest_first(len(names)):
+        size = len(tasks[names[number]].counts)
+        if len(some) >= 2 and classes + size > CLASSES_TRIED:
+            break
+        some.append(number)
+        classes += size
+    some.sort()
+    drawn = {names[number]: tasks[names[number]] for number in some}
+    space = ExactSpace.of(covariance, list(drawn.values()), covariance.oas, FEW)
+    router = CentroidRouter(totals, drawn, space=space)
+    return sharpened(router, [validation[number] for number in some]).settings.shrinkage
 
 
 def choose_temperature(router: CentroidRouter, features: FloatArray, true_task: Int64) -> float:
@@ -109,10 +144,31 @@ def _fitted(router: CentroidRouter, points: Float64, true_task: Int64) -> _Fit:
     return _fit_temperature(near.squared_distances / -2, router.task_of_class[near.columns] == true_task[:, None])
 
 
+def rows_for(router: CentroidRouter, validation: Sequence[FloatArray]) -> list[FloatArray]:
+    """Those of every task's validation rows (N_t, d) that this router is calibrated on."""
+    return rows_of_many(validation) if router.is_kept else rows_to_look_at(validation, len(router.task_of_class))
+
+
 def rows_to_look_at(validation: Sequence[FloatArray], n_classes: int) -> list[FloatArray]:
     """Of every task's validation rows (N_t, d) at most about `MOST_ROWS` in all; fewer where classes are very many."""
     most = max(1, min(MOST_ROWS, _MOST_DISTANCES // n_classes))
     return [rows[some] for rows, some in _some_of_each(validation, most)]
+
+
+def rows_of_many(validation: Sequence[FloatArray]) -> list[FloatArray]:
+    """Of every task's validation rows (N_t, d) at most `MOST_ROWS_OF_MANY` in all, however many tasks there are.
+
+    Where they are more than that, as many are drawn with a fixed seed, the newest among them; of the others no row.
+    """
+    drawn = set([number for number in _newest_first(len(validation)) if len(validation[number])][:MOST_ROWS_OF_MANY])
+    rows = [one if number in drawn else one[:0] for number, one in enumerate(validation)]
+    return [one[some] for one, some in _some_of_each(rows, MOST_ROWS_OF_MANY)]
+
+
+def _newest_first(count: int) -> list[int]:
+    """The numbers of so many tasks: the last, then the others as a fixed seed draws them."""
+    others: list[int] = np.random.default_rng(_SEED).permutation(count - 1).tolist()
+    return [count - 1, *others]
 
 
 def _some_of_each(validation: Sequence[FloatArray], most: int) -> list[tuple[FloatArray, Int64]]:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from routing.calibration import choose_temperature, choose_threshold, pooled, rows_to_look_at, sharpened
+from routing.calibration import choose_temperature, choose_threshold, pooled, rows_for, sharpened
 from routing.cascade import Cascade, CascadeCalibration, CascadeChoices, FirstLook
 from routing.decision import Choices
 from routing.measures import expected_calibration_error
@@ -64,7 +64,7 @@ def calibrate_cascade(
     """
     outside = None if out_of_scope is None or not len(out_of_scope) else out_of_scope
     _check_wishes(coverage, outside, recall)
-    some = rows_to_look_at(validation, len(cascade.whole.task_of_class))
+    some = rows_for(cascade.whole, validation)
     features, true_task = pooled(some)
     whole = sharpened(cascade.whole, some)
     first = _first_look(whole, cascade.first_width, features, true_task, coverage) if len(features) else None

@@ -57,14 +57,14 @@ def write_parts(directory: Path, parts: Parts) -> None:
     rest = save({"kept": parts.kept, "loose": np.ascontiguousarray(parts.loose), "loose_columns": parts.loose_columns})
     digest = hashlib.sha256(rest).hexdigest()
     rest_name = f"rest-{digest[:16]}.safetensors"
-    _write_whole(directory / rest_name, rest)
+    write_whole(directory / rest_name, rest)
     manifest = {
         "format": _FORMAT,
         "numbered": parts.numbered,
         "frozen": None if frozen is None else {"name": frozen.name, "bytes": frozen.stat().st_size},
         "rest": {"name": rest_name, "sha256": digest},
     }
-    _write_whole(directory / _MANIFEST, json.dumps(manifest, indent=1).encode())
+    write_whole(directory / _MANIFEST, json.dumps(manifest, indent=1).encode())
     _clear(directory, keep={_MANIFEST, rest_name, *([] if frozen is None else [frozen.name])})
 
 
@@ -154,7 +154,7 @@ def _written_frozen(directory: Path, index: faiss.IndexIVFFlat, source: Path | N
         os.fsync(file.fileno())
     path = directory / f"frozen-{digest[:16]}.faiss"
     os.replace(unfinished, path)
-    _sync_directory(directory)
+    sync_directory(directory)
     return path
 
 
@@ -165,17 +165,18 @@ def _digest_of(file: Any) -> str:
     return digest.hexdigest()
 
 
-def _write_whole(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes) -> None:
+    """Make `path` hold exactly `data`, on the disk itself; whoever looks meanwhile sees the old file or the new one."""
     unfinished = path.with_name(path.name + _UNFINISHED)
     with unfinished.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
     os.replace(unfinished, path)
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
     """Put the names on the disk itself: fsync of a file does not cover its name."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:

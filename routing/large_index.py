@@ -91,6 +91,11 @@ class LargeIndex:
         return int(self._parts.loose.shape[1])
 
     @property
+    def numbered(self) -> int:
+        """The number that the next mean gets."""
+        return self._parts.numbered
+
+    @property
     def wants_rebuild(self) -> bool:
         """Whether the loose or the removed means are so many by now that an index built anew would be quicker."""
         frozen = len(self._parts.kept)

@@ -8,6 +8,7 @@ above        an index of cells, which may miss one: large_index.py
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,13 @@ class Neighbours:
     squared_distances: Float64  # (N, k)
     columns: Int64  # (N, k), the numbers of the class means
     are_all: bool  # then the columns are the same in every row, in the order asked for; otherwise nearest first
+
+
+class ClassLookup(Protocol):
+    """Where a router looks for the class means near an input."""
+
+    def look(self, queries: Float64, columns: Int64, nearest: int = NEAREST) -> Neighbours:
+        """The neighbours (N, k) of finite queries (N, d) among these class means, one or more, numbers growing."""
 
 
 class ClassIndex:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -33,11 +34,23 @@ class Shape:
     degrees: int  # rows less classes
 
 
+class WhiteMeans(Protocol):
+    """Whitened class means (K, d), of which some are asked for at a time; an array will do."""
+
+    def __getitem__(self, columns_and_features: tuple[Int64, slice], /) -> Float64:
+        """(C, b), the leading b features of these class means."""
+
+
 class OwnCovariances:
     """The covariances of all tasks of a portfolio. Never changes once it is made."""
 
     def __init__(
-        self, shapes: Sequence[Shape | None], share: float, whitening: Whitening, means: Float64, task_of_class: Int64
+        self,
+        shapes: Sequence[Shape | None],
+        share: float,
+        whitening: Whitening,
+        means: WhiteMeans,
+        task_of_class: Int64,
     ) -> None:
         """
         Args:
@@ -49,9 +62,10 @@ class OwnCovariances:
         """
         self._task_of_class = task_of_class
         self._means = means
-        self._tasks = [
-            None if shape is None or shape.degrees < 1 else _Own(shape, share, whitening) for shape in shapes
-        ]
+        self._shapes = shapes
+        self._share = share
+        self._whitening = whitening
+        self._made: dict[int, _Own] = {}  # by task, when they are first needed; made twice at worst, by two threads
 
     def rescored(self, points: Float64, near: Neighbours) -> Neighbours:
         """The same classes with each row's nearest few tasks under their own covariances.
@@ -62,20 +76,31 @@ class OwnCovariances:
         distances = near.squared_distances.copy()
         tasks = self._task_of_class[near.columns]  # (N, k)
         for task, rows in _rows_by_task(distances, tasks).items():
-            own = self._tasks[task]
+            own = self._own(task)
             if own is None:
                 continue
-            theirs = np.flatnonzero(self._task_of_class == task)
-            corrections = own.corrections(points[rows], self._means[theirs])  # (n, C)
+            corrections = own.corrections(points[rows])  # (n, C)
             here, places = np.nonzero(tasks[rows] == task)
-            distances[rows[here], places] += corrections[here, near.columns[rows[here], places] - theirs[0]]
+            distances[rows[here], places] += corrections[here, near.columns[rows[here], places] - own.first]
         return Neighbours(squared_distances=distances, columns=near.columns, are_all=near.are_all)
+
+    def _own(self, task: int) -> _Own | None:
+        shape = self._shapes[task]
+        if shape is None or shape.degrees < 1:
+            return None
+        if task not in self._made:
+            theirs = np.flatnonzero(self._task_of_class == task)
+            means = self._means[theirs, : len(shape.scatter)]
+            self._made[task] = _Own(shape, self._share, self._whitening, means, int(theirs[0]))
+        return self._made[task]
 
 
 class _Own:
-    """One task's Σ_t."""
+    """One task's Σ_t, and the corners u_c of its class means (C, b), of which the first has the number `first`."""
 
-    def __init__(self, shape: Shape, share: float, whitening: Whitening) -> None:
+    def __init__(self, shape: Shape, share: float, whitening: Whitening, means: Float64, first: int) -> None:
+        self.first = first
+        self._means = means
         self._width = len(shape.scatter)
         corner = whitening.matrix[: self._width, : self._width]
         own = corner @ (shape.scatter / shape.degrees) @ corner.T
@@ -83,11 +108,11 @@ class _Own:
         self._whitening = np.linalg.inv(lower).T  # (b, b)
         self._log_determinant = 2 * float(np.log(np.diag(lower)).sum())
 
-    def corrections(self, points: Float64, means: Float64) -> Float64:
-        """(n, d), (C, d) -> (n, C), to be added to squared distances"""
-        points, means = points[:, : self._width], means[:, : self._width]
-        under_own = squared_distances(points @ self._whitening, means @ self._whitening)
-        return np.asarray(under_own - squared_distances(points, means) + self._log_determinant)
+    def corrections(self, points: Float64) -> Float64:
+        """(n, d) -> (n, C), to be added to squared distances"""
+        points = points[:, : self._width]
+        under_own = squared_distances(points @ self._whitening, self._means @ self._whitening)
+        return np.asarray(under_own - squared_distances(points, self._means) + self._log_determinant)
 
 
 def _rows_by_task(distances: Float64, tasks: Int64) -> dict[int, Int64]:

@@ -18,10 +18,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from routing.decision import Choices, Decision, NearestClass, reason_of
-from routing.neighbours import FEW, ClassIndex, Neighbours
+from routing.neighbours import FEW, Neighbours
 from routing.own import OwnCovariances, Shape
 from routing.probability import task_log_probabilities, task_log_probabilities_of_nearest
-from routing.scope import Scope
+from routing.space import ExactSpace, Space
 from routing.statistics import Centroids, Float64, FloatArray, Int64, Totals, check_features
 from routing.whitening import Covariance, fit_covariance
 
@@ -61,35 +61,39 @@ class CentroidRouter:
         settings: Calibration | None = None,
         class_names: Mapping[str, Sequence[str]] | None = None,
         exhaustive_up_to: int = FEW,
+        space: Space | None = None,
     ) -> None:
-        """Fit the whitening and the in-scope score to the totals of exactly these tasks.
-
+        """
         Args:
+            totals: of exactly these tasks.
             settings: by default, those that need no validation data; nothing is abstained from.
             class_names: of every task, for the reasons; numbers by default.
             exhaustive_up_to: look at every class while there are no more; above that at the nearest `NEAREST` by faiss.
+            space: with the classes of these tasks; by default one that is fitted to them and the totals.
 
         Raises:
             ValueError: no task, totals of other tasks, a temperature that is not positive, a threshold that is NaN, a
-                shrinkage that is no share, names that are not one for each class.
+                shrinkage that is no share, or not that of a kept space, names that are not one for each class.
         """
-        _check_tasks(totals, tasks)
+        self._covariance = covariance_of(totals)
+        by_default = Calibration(
+            threshold=-math.inf, temperature=1.0, shrinkage=self._covariance.oas if space is None else space.shrinkage
+        )
+        self._settings = by_default if settings is None else settings
+        _check_settings(self._settings)
+        if space is None:
+            _check_tasks(totals, tasks)
+            centroids = list(tasks.values())
+            space = ExactSpace.of(self._covariance, centroids, self._settings.shrinkage, exhaustive_up_to)
+        self._space = space.shrunk(self._settings.shrinkage)
+        sizes = self._space.sizes
         self._names = tuple(tasks)
         self._number = {name: number for number, name in enumerate(self._names)}
-        sizes = [len(centroids.counts) for centroids in tasks.values()]
         self._class_names = _checked_names(dict(zip(tasks, sizes, strict=True)), class_names)
         self._task_of_class = np.repeat(np.arange(len(sizes)), sizes)  # (K,)
         self._starts = np.cumsum([0, *sizes[:-1]])  # (T,), the column where each task begins
-        self._few = exhaustive_up_to
-        self._means = np.concatenate([centroids.means for centroids in tasks.values()])  # (K, d)
-        counts = np.concatenate([centroids.counts for centroids in tasks.values()])
-        self._covariance = fit_covariance(totals.feature_sum / totals.rows, totals.within, totals.rows - totals.classes)
-        self._scope = Scope.of(self._covariance, self._means, counts, self._few)
-        self._shapes = [_shape_of(centroids) for centroids in tasks.values()]
-        by_default = Calibration(threshold=-math.inf, temperature=1.0, shrinkage=self._covariance.oas)
-        self._settings = by_default if settings is None else settings
-        _check_settings(self._settings)
-        self._whiten()
+        may_own = len(tasks) <= MOST_OWN  # where they may not, no centroids are asked for that the space has already
+        self._shapes = [_shape_of(centroids) for centroids in tasks.values()] if may_own else None
         self._own = self._own_covariances()
 
     def calibrated(self, settings: Calibration) -> CentroidRouter:
@@ -101,34 +105,32 @@ class CentroidRouter:
     def _settle(self, settings: Calibration) -> None:
         _check_settings(settings)
         before, self._settings = self._settings, settings
-        if settings.shrinkage != before.shrinkage:
-            self._whiten()
+        self._space = self._space.shrunk(settings.shrinkage)
         if (settings.shrinkage, settings.own_share) != (before.shrinkage, before.own_share):
             self._own = self._own_covariances()
 
-    def _whiten(self) -> None:
-        self._whitening = self._covariance.whitening(self._settings.shrinkage)
-        self._white_means = self._whitening.apply(self._means)  # (K, d)
-        self._index = ClassIndex(self._white_means, few=self._few)
-
     def _own_covariances(self) -> OwnCovariances | None:
         share = self._settings.own_share
-        if share == 0 or len(self._names) > MOST_OWN:
+        if share == 0 or self._shapes is None:
             return None
-        return OwnCovariances(self._shapes, share, self._whitening, self._white_means, self._task_of_class)
+        space = self._space
+        return OwnCovariances(self._shapes, share, space.whitening, space.white_means, self._task_of_class)
 
     def at_temperature(self, temperature: float) -> CentroidRouter:
         """The same router, surer or more modest. ValueError as from the constructor."""
         return self.calibrated(replace(self.settings, temperature=temperature))
 
     def leading(self, width: int) -> CentroidRouter:
-        """The router that sees the first features alone, under the same settings."""
+        """The router that sees the first features alone, under the same settings.
+
+        Raises:
+            ValueError: a width that a kept space was not fitted for.
+        """
         other = copy.copy(self)
-        other._means = self._means[:, :width]
         other._covariance = self._covariance.leading(width)
-        other._scope = self._scope.leading(width)
-        other._shapes = [shape if shape is not None and len(shape.scatter) <= width else None for shape in self._shapes]
-        other._whiten()
+        other._space = self._space.leading(width)
+        if self._shapes is not None:
+            other._shapes = [one if one is not None and len(one.scatter) <= width else None for one in self._shapes]
         other._own = other._own_covariances()
         return other
 
@@ -139,7 +141,7 @@ class CentroidRouter:
     @property
     def width(self) -> int:
         """How many features a row has."""
-        return int(self._means.shape[1])
+        return len(self._space.whitening.origin)
 
     @property
     def task_of_class(self) -> Int64:
@@ -151,6 +153,16 @@ class CentroidRouter:
         return self._settings
 
     @property
+    def may_own(self) -> bool:
+        """Whether there are so few tasks that each may have a covariance of its own."""
+        return self._shapes is not None
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether its space was fitted to earlier class means, so that its shrinkage cannot be another."""
+        return self._space.is_kept
+
+    @property
     def covariance(self) -> Covariance:
         """Within classes, shared by all of them."""
         return self._covariance
@@ -158,11 +170,11 @@ class CentroidRouter:
     @property
     def class_means(self) -> Float64:
         """(K, d), as features."""
-        return self._means
+        return self._space.means
 
     def whitened(self, features: FloatArray) -> Float64:
         """(N, d) -> (N, d), where squared Euclidean distance is the router's."""
-        return self._whitening.apply(features)
+        return self._space.whitening.apply(features)
 
     def route(self, features: FloatArray, *, top_k: int = 1, allowed: Sequence[str] | None = None) -> list[Decision]:
         """One decision a row, in the order of the rows.
@@ -214,24 +226,24 @@ class CentroidRouter:
         )
 
     def _distances(self, points: Float64, columns: Int64) -> Neighbours:
-        near = self._index.look(points, columns)
+        near = self._space.index.look(points, columns)
         return near if self._own is None else self._own.rescored(points, near)
 
     def in_scope_scores(self, features: FloatArray) -> Float64:
         """(N,), higher is more in scope: how much nearer the nearest class is than the background of all examples."""
         columns = self._columns(self._numbers(self._names))
-        return np.concatenate([self._scope.scores(some, columns) for some in self._batches(features)])
+        return np.concatenate([self._space.scope.scores(some, columns) for some in self._batches(features)])
 
     def _see(self, features: FloatArray, chosen: Int64) -> _Seen:
         columns = self._columns(chosen)
-        points = self._whitening.apply(features)
-        near = self._index.look(points, columns)
+        points = self._space.whitening.apply(features)
+        near = self._space.index.look(points, columns)
         scored = near if self._own is None else self._own.rescored(points, near)
         closest = near.squared_distances.argmin(axis=1)
         return _Seen(
             near=near,
             probabilities=np.exp(self._log_probabilities(scored, chosen)),
-            in_scope=self._scope.scores(features, columns),
+            in_scope=self._space.scope.scores(features, columns),
             closest=near.columns[np.arange(len(features)), closest],
         )
 
@@ -295,6 +307,13 @@ class CentroidRouter:
         task = int(self._task_of_class[column])
         number = column - int(self._starts[task])
         return NearestClass(task=self._names[task], number=number, squared_distance=squared_distance)
+
+
+def covariance_of(totals: Totals) -> Covariance:
+    """Within classes, shared by all of them. ValueError for the totals of no task."""
+    if totals.rows == 0:
+        raise ValueError("expected one task or more to route between, got none")
+    return fit_covariance(totals.feature_sum / totals.rows, totals.within, totals.rows - totals.classes)
 
 
 def _check_tasks(totals: Totals, tasks: Mapping[str, Centroids]) -> None:

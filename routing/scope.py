@@ -19,53 +19,56 @@ AUROC against out-of-scope rows (demo: 864 rows; CLINC150 with 25 rows a class; 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Protocol
+
 import numpy as np
 
-from routing.neighbours import ClassIndex
+from routing.neighbours import ClassIndex, ClassLookup
 from routing.statistics import Float64, FloatArray, Int64
-from routing.whitening import Covariance, Whitening
+from routing.whitening import Whitening
 
 SHRINKAGE = 0.5  # of Σ_w, for this score only; see the table above
 BACKGROUND_FACTOR = 1.2  # how much wider than Σ_w + Σ_b the background is
 
 
+class Background(Protocol):
+    """The background Gaussian, in the space where Σ_w is the identity."""
+
+    def squared_distances(self, points: Float64) -> Float64:
+        """(N, d) -> (N,), under Σ_w + Σ_b"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Scope:
-    """The in-scope score of a portfolio. Never changes once it is made."""
+    """The in-scope score of a portfolio."""
 
-    def __init__(self, whitening: Whitening, means: Float64, counts: Int64, few: int) -> None:
-        """
-        Args:
-            whitening: of Σ_w shrunk by SHRINKAGE, its origin the mean m₀ of all examples.
-            means: (K, d), of the classes, in that space.
-            counts: (K,), the examples of each class.
-            few: up to how many class means are searched exhaustively.
-        """
-        self._whitening = whitening
-        self._means = means
-        self._counts = counts
-        self._few = few
-        self._index = ClassIndex(means, few=few)
-        spread = means * np.sqrt(counts / counts.sum())[:, None]  # AᵀA = Σ_b, where Σ_w is the identity
-        self._background = _FewMeans(spread) if len(means) < means.shape[1] else _ManyMeans(spread.T @ spread)
-
-    @classmethod
-    def of(cls, covariance: Covariance, means: Float64, counts: Int64, few: int) -> Scope:
-        """Args: means: (K, d), of the classes, as features."""
-        whitening = covariance.whitening(SHRINKAGE)
-        return cls(whitening, whitening.apply(means), counts, few)
-
-    def leading(self, width: int) -> Scope:
-        """The same judged by the first features alone."""
-        return Scope(self._whitening.leading(width), self._means[:, :width], self._counts, self._few)
+    whitening: Whitening  # of Σ_w, its origin the mean m₀ of all examples
+    index: ClassLookup  # of the class means in that space
+    background: Background
 
     def scores(self, features: FloatArray, columns: Int64) -> Float64:
         """(N, d) -> (N,), the nearest class looked for among these class means."""
-        points = self._whitening.apply(features)
-        nearest = self._index.look(points, columns, nearest=1).squared_distances.min(axis=1)
-        return np.asarray(self._background.squared_distances(points) / BACKGROUND_FACTOR - nearest)
+        points = self.whitening.apply(features)
+        nearest = self.index.look(points, columns, nearest=1).squared_distances.min(axis=1)
+        return np.asarray(self.background.squared_distances(points) / BACKGROUND_FACTOR - nearest)
 
 
-class _FewMeans:
+def fit_scope(whitening: Whitening, means: Float64, counts: Int64, few: int) -> Scope:
+    """The score fitted to these classes.
+
+    Args:
+        whitening: of Σ_w shrunk by SHRINKAGE, its origin the mean m₀ of all examples.
+        means: (K, d), of the classes, in that space.
+        counts: (K,), the examples of each class.
+        few: up to how many class means are searched exhaustively.
+    """
+    spread = means * np.sqrt(counts / counts.sum())[:, None]  # AᵀA = Σ_b, where Σ_w is the identity
+    background = FewMeans(spread) if len(means) < means.shape[1] else ManyMeans.of(spread.T @ spread)
+    return Scope(whitening=whitening, index=ClassIndex(means, few=few), background=background)
+
+
+class FewMeans:
     """Distances under I + AᵀA for an A (K, d) of fewer rows than columns.
 
     (I + AᵀA)⁻¹ = I - Aᵀ (I + AAᵀ)⁻¹ A         Woodbury's identity: only K columns to project on
@@ -80,13 +83,21 @@ class _FewMeans:
         return np.asarray(np.einsum("nd,nd->n", points, points) - np.einsum("nk,nk->n", reduced, reduced))
 
 
-class _ManyMeans:
-    """Distances under I + B for a B (d, d) of full rank, or nearly."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ManyMeans:
+    """Distances under I + B = L Lᵀ for a B (d, d) of full rank, or nearly."""
 
-    def __init__(self, between: Float64) -> None:
+    whitening: Float64  # (d, d), (L⁻¹)ᵀ
+
+    @classmethod
+    def of(cls, between: Float64) -> ManyMeans:
         lower = np.linalg.cholesky(np.eye(len(between)) + between)
-        self._whitening = np.linalg.inv(lower).T  # (d, d)
+        return cls(whitening=np.linalg.inv(lower).T)
 
     def squared_distances(self, points: Float64) -> Float64:
-        white = points @ self._whitening
+        white = points @ self.whitening
         return np.asarray(np.einsum("nd,nd->n", white, white))
+
+    def leading(self, width: int) -> ManyMeans:
+        """Under the corner of I + B that belongs to the first features; L is triangular, as in whitening.py."""
+        return ManyMeans(whitening=np.ascontiguousarray(self.whitening[:width, :width]))

@@ -14,23 +14,25 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from portfolio.errors import ConfigError, TrainingDiverged
+from portfolio.first_head import discriminant_head
 from portfolio.hosting.base import fingerprint
 from portfolio.hosting.encode import Encoded, encode, pad
 from portfolio.hosting.host import Host
+from portfolio.hosting.ready import passes_of
 from portfolio.hosting.trunk import Prepared, prepare, unprepared
-from portfolio.hosting.weights import to_bytes
+from portfolio.hosting.weights import AdapterWeights, Head, to_bytes
+from portfolio.learners import AdapterLearner, fresh_adapter
 from portfolio.methods.bottleneck import BottleneckConfig
 from portfolio.methods.config import AdapterConfig
 from portfolio.methods.lora import LoraConfig
+from portfolio.running import Labelled, predict_logits
 from portfolio.training import (
     RESTARTS,
-    Labelled,
     TrainingConfig,
-    discriminant_head,
-    predict_logits,
     score_of,
     shuffled_batches,
     train_adapter,
+    train_learner,
 )
 
 PLANTS = ("rose", "tulip", "fern", "moss", "daisy", "ivy")
@@ -96,13 +98,15 @@ def trained(host, data, training=SHORT, config=ADAPTER, **settings):
 
 def test_the_same_seed_gives_the_same_bytes_whatever_the_global_seed(host, data):
     torch.manual_seed(1)
-    once = to_bytes(trained(host, data).adapter)
+    once = to_bytes(trained(host, data).learner.adapter)
     torch.manual_seed(2)
-    assert to_bytes(trained(host, data).adapter) == once
+    assert to_bytes(trained(host, data).learner.adapter) == once
 
 
 def test_another_seed_gives_other_bytes(host, data):
-    assert to_bytes(trained(host, data, seed=1).adapter) != to_bytes(trained(host, data, seed=2).adapter)
+    assert to_bytes(trained(host, data, seed=1).learner.adapter) != to_bytes(
+        trained(host, data, seed=2).learner.adapter
+    )
 
 
 def test_global_randomness_and_the_base_are_left_as_they_were(host, data):
@@ -128,7 +132,7 @@ def test_the_adapter_learns_what_a_head_alone_cannot(tiny_base, config, rate):
     losses = []
     for chosen in (1e-12, rate):
         training = TrainingConfig(epochs=8, patience=8, batch_size=20, learning_rate=chosen)
-        losses.append(-score_of(host, train_adapter(host, config, rows, rows, 2, training).adapter, rows)[1])
+        losses.append(-score_of(host, train_adapter(host, config, rows, rows, 2, training).learner, rows)[1])
     host.detach()
     assert losses[1] < 0.95 * losses[0]
 
@@ -136,18 +140,26 @@ def test_the_adapter_learns_what_a_head_alone_cannot(tiny_base, config, rate):
 def test_the_weights_of_the_best_epoch_are_kept_and_its_score_told(host, data):
     validation, watch = data(10, 20), Watch()
     made = train_adapter(host, ADAPTER, data(), validation, 2, replace(SHORT, epochs=6), watch)
-    assert score_of(host, made.adapter, validation)[0] == made.validation_score
+    assert score_of(host, made.learner, validation)[0] == made.validation_score
     assert made.validation_score >= max(step.score for step in watch.steps)
-    assert not any(weight.requires_grad for weights in made.adapter.sites.values() for weight in weights.values())
+    assert not any(
+        weight.requires_grad for weights in made.learner.adapter.sites.values() for weight in weights.values()
+    )
 
 
 def test_training_that_only_makes_validation_worse_is_stopped_and_undone(host, data):
-    """The rows of train with the opposite labels: the fresh adapter stays the best."""
+    """It begins with a head that is sure of the opposite labels, and is judged by those: the start stays the best."""
     against = data(labels=[1, 0] * 10)
-    made = train_adapter(host, ADAPTER, data(), against, 2, TrainingConfig(epochs=40, patience=4, batch_size=8))
+
+    def begin(judging):
+        fresh = fresh_adapter(host, ADAPTER, against, judging, 2, 0).adapter
+        head = Head(fresh.head.weight * 0.3, fresh.head.bias * 0.3)
+        return AdapterLearner(adapter=AdapterWeights(config=fresh.config, sites=fresh.sites, head=head))
+
+    made = train_learner(host, begin, data(), against, TrainingConfig(epochs=40, patience=4, batch_size=8))
     assert made.epochs == 4
-    assert all(weights["up"].abs().max() == 0 for weights in made.adapter.sites.values())
-    assert made.validation_score == score_of(host, made.adapter, against)[0]
+    assert all(weights["up"].abs().max() == 0 for weights in made.learner.adapter.sites.values())
+    assert made.validation_score == score_of(host, made.learner, against)[0] == 1.0
 
 
 def test_validation_rows_of_a_label_that_train_lacks_are_never_right(host, data):
@@ -172,7 +184,7 @@ def test_the_trunks_states_kept_or_made_again_give_the_same_scores(host, data):
         train, validation = data(keep_bytes=keep_bytes), data(10, 20, keep_bytes=keep_bytes)
         assert (train.prepared.states is None) == (keep_bytes == 0)
         made = train_adapter(host, ADAPTER, train, validation, 2, SHORT)
-        logits.append(predict_logits(host, made.adapter, validation.prepared))
+        logits.append(predict_logits(host, passes_of(made.learner.adapter), validation.prepared))
     torch.testing.assert_close(logits[0], logits[1], rtol=1e-3, atol=1e-3)
 
 
@@ -231,9 +243,9 @@ def test_the_rate_is_what_is_halved(host, data):
         training, learning_rate=training.learning_rate / 2, head_learning_rate=training.head_learning_rate / 2
     )
     plain = train_adapter(host, Flaky(broken=0), data(), data(10, 20), 2, halved)
-    for weights, others in zip(again.adapter.sites.values(), plain.adapter.sites.values(), strict=True):
+    for weights, others in zip(again.learner.adapter.sites.values(), plain.learner.adapter.sites.values(), strict=True):
         assert all(torch.equal(weights[name], others[name]) for name in weights)
-    assert torch.equal(again.adapter.head.weight, plain.adapter.head.weight)
+    assert torch.equal(again.learner.adapter.head.weight, plain.learner.adapter.head.weight)
 
 
 def test_training_that_explodes_every_time_is_given_up_with_advice(host, data):
@@ -254,23 +266,23 @@ def test_an_adapter_that_answers_no_number_is_never_the_best(host, data):
     validation = data(10, 20, labels=[0] * 10)
     training = TrainingConfig(epochs=1, batch_size=64, learning_rate=1e30)
     made = train_adapter(host, ADAPTER, data(), validation, 2, training)
-    assert torch.isfinite(predict_logits(host, made.adapter, validation.prepared)).all()
+    assert torch.isfinite(predict_logits(host, passes_of(made.learner.adapter), validation.prepared)).all()
 
 
 def test_predicted_logits_are_those_of_each_row_alone(host, data):
-    adapter, rows = trained(host, data).adapter, data(11, 9)
-    logits = predict_logits(host, adapter, rows.prepared, batch_size=4)
-    unkept = predict_logits(host, adapter, unprepared(rows.prepared.encoded))
+    adapter, rows = trained(host, data).learner.adapter, data(11, 9)
+    logits = predict_logits(host, passes_of(adapter), rows.prepared)
+    unkept = predict_logits(host, passes_of(adapter), unprepared(rows.prepared.encoded))
     torch.testing.assert_close(unkept, logits, rtol=0, atol=1e-4)
     for number, row in enumerate(rows.prepared.encoded):
-        alone = predict_logits(host, adapter, unprepared([row]))
+        alone = predict_logits(host, passes_of(adapter), unprepared([row]))
         torch.testing.assert_close(alone[0], logits[number], rtol=0, atol=1e-4)
     assert not logits.requires_grad
 
 
 def test_dropout_acts_in_training_only(host, data):
-    made, rows = trained(host, data, config=BottleneckConfig(rank=4, dropout=0.9)).adapter, data(6)
-    one, other = (predict_logits(host, made, rows.prepared) for _ in range(2))
+    made, rows = trained(host, data, config=BottleneckConfig(rank=4, dropout=0.9)).learner.adapter, data(6)
+    one, other = (predict_logits(host, passes_of(made), rows.prepared) for _ in range(2))
     assert torch.equal(one, other)
 
 
@@ -376,3 +388,15 @@ def test_batches_of_like_length_waste_little_padding():
 def test_settings_that_cannot_be_are_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
         TrainingConfig(**settings)
+
+
+def test_small_batches_that_are_accumulated_learn_what_one_large_batch_does(host, data):
+    """One epoch of one step: the same rows, the same gradient, so the same adapter but for rounding."""
+    still = replace(ADAPTER, dropout=0.0)
+    one = trained(host, data, config=still, epochs=1, batch_size=20, averaging=0.0)
+    many = trained(host, data, config=still, epochs=1, batch_size=3, accumulation=7, averaging=0.0)
+    assert one.epochs == many.epochs == 1
+    for ours, theirs in zip(one.learner.site_tensors(), many.learner.site_tensors(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5)
+    alone = trained(host, data, config=still, epochs=1, batch_size=3, averaging=0.0)
+    assert not torch.allclose(alone.learner.site_tensors()[0], one.learner.site_tensors()[0], rtol=1e-3, atol=1e-5)

@@ -8,4 +8,8 @@ bank.py    the adapters now in memory, stacked per site, so that one batch can u
 heads.py   the heads of those adapters, stacked likewise
 encode.py  texts to padded batches of like length
 weights.py an adapter's weights, to bytes and back
+merging.py several adapters made one in weight space
+merged_base.py    one LoRA folded into a copy of the base
+merged_export.py  that copy as a directory which transformers loads alone
+merged_card.py    the card of such a directory, with the code that computes its answers
 """

@@ -5,6 +5,8 @@ adapters padded with zeros, row 0 all zeros for rows of a batch that have no ada
 stacks as they are now and, for each row of the batch, which rows of the stack it uses; the slots gather and do one
 batched product. Stacks grow by doubling into new tensors and a freed row is never written again before that, so plans in flight
 stay whole while adapters come and go. Nothing here walks over the model.
+
+Adapters made of others (fusions, stacks) are no rows of a stack: each acts on its own rows of the batch, one after the other.
 """
 
 from __future__ import annotations
@@ -18,8 +20,8 @@ from torch import Tensor
 
 from portfolio.errors import Conflict, NotFound
 from portfolio.hosting.heads import Heads, HeadStack
-from portfolio.hosting.plan import PerRow, Plan, Shared, Update
-from portfolio.hosting.weights import AdapterWeights
+from portfolio.hosting.plan import PerRow, Plan, Selected, Shared, Update
+from portfolio.hosting.ready import Pass, Updates
 from portfolio.methods.low_rank import LowRank
 
 Mix = tuple[tuple[str, float], ...]  # adapters of one row with their weights; empty: the bare base
@@ -30,6 +32,7 @@ class Bank:
 
     def __init__(self) -> None:
         self._stacks: dict[tuple[str, str], _Stack] = {}  # (site key, activation)
+        self._composed: dict[str, Updates] = {}
         self._adapters: dict[str, tuple[str, ...]] = {}  # reference -> site keys, in order of arrival
         self._lock = threading.Lock()
         self._heads = HeadStack()
@@ -41,8 +44,8 @@ class Bank:
     def refs(self) -> tuple[str, ...]:
         return tuple(self._adapters)
 
-    def add(self, ref: str, adapter: AdapterWeights) -> None:
-        """Take an adapter in.
+    def add(self, ref: str, one: Pass) -> None:
+        """Take one pass of an adapter in; what is made of other adapters does not need those here.
 
         Raises:
             Conflict: one of that reference is here already.
@@ -51,12 +54,15 @@ class Bank:
         with self._lock, torch.inference_mode(False), torch.no_grad():
             if ref in self._adapters:
                 raise Conflict(f"{ref} is in the bank already")
-            for key, update in adapter.updates().items():
+            plain = _plain(one.updates)
+            if plain is None:
+                self._composed[ref] = one.updates
+            for key, update in (plain or {}).items():
                 if (key, update.activation) not in self._stacks:
                     self._stacks[key, update.activation] = _Stack(update)
                 self._stacks[key, update.activation].add(ref, update)
-            self._heads.add(ref, adapter.head)
-            self._adapters[ref] = tuple(adapter.sites)
+            self._heads.add(ref, one.head)
+            self._adapters[ref] = tuple(one.updates)
 
     def remove(self, ref: str) -> None:
         """Forget an adapter; plans made before stay valid.
@@ -71,6 +77,7 @@ class Bank:
                 self._stacks[key].remove(ref)
                 if not self._stacks[key].rows:
                     del self._stacks[key]
+            self._composed.pop(ref, None)
             self._heads.remove(ref)
             del self._adapters[ref]
 
@@ -84,9 +91,17 @@ class Bank:
             refs = sorted({ref for mix in mixes for ref, _ in mix})
             self._require(refs)
             if len(refs) == 1 and all(mix == ((refs[0], 1.0),) for mix in mixes):
+                if refs[0] in self._composed:
+                    return Plan(self._composed[refs[0]])
                 return _plan_of((key[0], stack.shared(refs[0])) for key, stack in self._used(refs))
-            numbers, weights = _as_arrays(mixes, refs)
-            return _plan_of((key[0], stack.per_row(refs, numbers, weights)) for key, stack in self._used(refs))
+            plain = [ref for ref in refs if ref not in self._composed]
+            numbers, weights = _as_arrays(mixes, plain)
+            updates: list[tuple[str, Update]] = []
+            for ref in refs:  # before the plain ones, as a stack reads what stands before it
+                if ref in self._composed:
+                    updates += _selected(self._composed[ref], mixes, ref, self._heads.dtype)
+            updates += [(key[0], stack.per_row(plain, numbers, weights)) for key, stack in self._used(plain)]
+            return _plan_of(updates)
 
     def heads(self, refs: Sequence[str]) -> Heads:
         """The heads for a batch whose row i is answered under refs[i].
@@ -107,6 +122,16 @@ class Bank:
         return [(key, stack) for key, stack in self._stacks.items() if any(ref in stack.rows for ref in refs)]
 
 
+def _plain(updates: Updates) -> dict[str, LowRank] | None:
+    """What a plain adapter does at each site; None for one that is made of others."""
+    plain = {}
+    for key, here in updates.items():
+        if len(here) != 1 or not isinstance(here[0], Shared):
+            return None
+        plain[key] = here[0].update
+    return plain
+
+
 def _plan_of(updates: Iterable[tuple[str, Update]]) -> Plan:
     by_site: dict[str, tuple[Update, ...]] = {}
     for key, update in updates:
@@ -114,15 +139,25 @@ def _plan_of(updates: Iterable[tuple[str, Update]]) -> Plan:
     return Plan(by_site)
 
 
+def _selected(updates: Updates, mixes: Sequence[Mix], ref: str, dtype: torch.dtype) -> list[tuple[str, Update]]:
+    """A composition at its sites, for the rows whose mix names it."""
+    used = [(row, weight) for row, mix in enumerate(mixes) for one, weight in mix if one == ref]
+    rows = torch.tensor([row for row, _ in used])
+    full = all(weight == 1 for _, weight in used)
+    weights = None if full else torch.tensor([weight for _, weight in used], dtype=dtype)
+    return [(key, Selected(rows=rows, weights=weights, updates=here)) for key, here in updates.items()]
+
+
 def _as_arrays(mixes: Sequence[Mix], refs: Sequence[str]) -> tuple[np.ndarray, np.ndarray | None]:
-    """(batch, k) numbers in `refs` from 1, 0 for none, and their weights, or None where every weight is 1."""
+    """(batch, k) numbers in `refs` from 1, 0 for none of them, and their weights, or None where every weight is 1."""
     widest = max(1, max(len(mix) for mix in mixes))
     number = {ref: index + 1 for index, ref in enumerate(refs)}
     numbers = np.zeros((len(mixes), widest), dtype=np.int64)
     weights = np.ones((len(mixes), widest), dtype=np.float64)
     for row, mix in enumerate(mixes):
         for column, (ref, weight) in enumerate(mix):
-            numbers[row, column], weights[row, column] = number[ref], weight
+            if ref in number:
+                numbers[row, column], weights[row, column] = number[ref], weight
     return numbers, None if (weights == 1).all() else weights
 
 

@@ -46,6 +46,10 @@ class HeadStack:
         self._bias = torch.zeros(0, 0)  # (capacity, labels)
         self._end = 0
 
+    @property
+    def dtype(self) -> torch.dtype:
+        return self._weight.dtype
+
     def add(self, ref: str, head: Head) -> None:
         labels, width = head.weight.shape
         if self._end == len(self._weight) or labels > self._weight.shape[1]:

@@ -195,8 +195,12 @@ def _reading_slot(host: Host, keys: Sequence[str]) -> Callable[..., None]:
 
 
 def _writing_slot(host: Host, sites: Sequence[Site]) -> Callable[..., Tensor | None]:
-    """Adds what the plan says to a module's output. Every update reads what the base made, not another's update."""
-    keys = [(site.key, site.reads != site.writes, site.reads_input) for site in sites]
+    """Adds what the plan says to a module's output. An update reads what the base made, unless it stands on top of others.
+
+    Sites that read the module's input come first, so that what reads its output can stand on top of them too.
+    """
+    inputs_first = sorted(sites, key=lambda site: not site.reads_input)
+    keys = [(site.key, site.reads != site.writes, site.reads_input) for site in inputs_first]
 
     def slot(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
         call = CALL.get()

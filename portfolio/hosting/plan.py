@@ -5,7 +5,7 @@ It reaches the slots through a context variable, so that threads do not meet and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -70,8 +70,46 @@ class PerRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Blended:
+    """What several members of a composition do together, as one function of the site's input."""
+
+    blend: Callable[[Tensor], Tensor]  # (batch, time, in) -> (batch, time, out)
+
+    def add_to(self, y: Tensor, x: Tensor) -> Tensor:
+        return y + self.blend(x)
+
+
+@dataclass(frozen=True, slots=True)
+class OnTop:
+    """An update that reads what the updates before it have already changed, at a site that reads its own output."""
+
+    update: Update
+
+    def add_to(self, y: Tensor, x: Tensor) -> Tensor:
+        return self.update.add_to(y, y)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selected:
+    """Updates for some rows of the batch, one after the other; the other rows keep their bits."""
+
+    rows: Tensor  # (some,)
+    weights: Tensor | None  # (some,), how strongly they count; None: every weight is 1
+    updates: tuple[Update, ...]
+
+    def add_to(self, y: Tensor, x: Tensor) -> Tensor:
+        before, read = y[self.rows], x[self.rows]
+        after = before
+        for update in self.updates:
+            after = update.add_to(after, read)
+        if self.weights is not None:
+            after = before + self.weights[:, None, None] * (after - before)
+        return y.index_copy(0, self.rows, after)
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """Site key -> the updates that act there, in order. All read the same input; their sum is added."""
+    """Site key -> the updates that act there, in order. All but those `OnTop` read the same input; their sum is added."""
 
     updates: Mapping[str, tuple[Update, ...]]
 

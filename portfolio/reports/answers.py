@@ -12,15 +12,17 @@ from rich.text import Text
 from portfolio.records import Answer, Route
 from portfolio.reports.output import to_line
 from portfolio.reports.routes import print_explanation
-from portfolio.reports.wording import cut, percent, plain
+from portfolio.reports.wording import cut, percent, plain, share
 
 NOBODY = "(nobody)"  # stands for the label of an abstention
 BARE = "(base)"  # stands for the adapter where the bare base answers
 
 
 def answer_to_dict(answer: Answer) -> dict[str, Any]:
-    """`text, label, probability, task, adapter, abstained, route`, the last with every field of a route."""
-    return dataclasses.asdict(answer)
+    """`text, label, probability, task, adapter, abstained, route` with every field of a route, and `attention` if any."""
+    fields = dataclasses.asdict(answer)
+    del fields["attention"]
+    return {**fields, "attention": dict(answer.attention)} if answer.attention else fields
 
 
 def write_answers(answers: Sequence[Answer], stream: IO[str]) -> None:
@@ -50,6 +52,8 @@ def print_explained(answers: Sequence[Answer], console: Console, *, in_full: boo
     for answer in answers:
         console.print(Text(plain(answer.text, console), style="bold"))
         console.print(Text(f"  {plain(_said(answer), console)}"), soft_wrap=True)
+        if answer.attention:
+            console.print(Text(f"  attends to: {plain(_attended(answer), console)}"), soft_wrap=True)
         if in_full:
             print_explanation(answer.route, console)
         else:
@@ -60,6 +64,10 @@ def print_explained(answers: Sequence[Answer], console: Console, *, in_full: boo
 def _why(route: Route) -> str:
     tasks = ", ".join(f"{task} {percent(score)} %" for task, score in zip(route.tasks, route.scores, strict=True))
     return f"{tasks}; {route.reason}" if tasks else route.reason
+
+
+def _attended(answer: Answer) -> str:
+    return ", ".join(f"{member} {share(weight)} %" for member, weight in answer.attention)
 
 
 def _said(answer: Answer) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,13 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from portfolio.errors import NotFound
-from portfolio.records import AdapterRecord, Cell, Snapshot, TaskRecord
-from portfolio.reports.report import TaskFigures, figures_now, figures_of, rows_of, score
+from portfolio.records import AdapterRecord, Attention, Cell, Snapshot, TaskRecord
+from portfolio.reports.attention import attention_to_dict, print_attention
+from portfolio.reports.report import TaskFigures, figures_now, figures_of, rows_of
 from portfolio.reports.summary import EMPTY
 from portfolio.reports.tables import fields_table, figures_table, print_table
-from portfolio.reports.wording import NOTHING, count, duration, percent, plain, size
+from portfolio.reports.versions import print_versions, versions_to_dict
+from portfolio.reports.wording import NOTHING, count, digits, moment, percent, plain
 
-_HEX = 12  # digits of a digest that are shown
 _SUGGESTIONS = 3
 
 
@@ -36,8 +36,11 @@ def tasks_to_dict(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-def task_to_dict(snapshot: Snapshot, name: str) -> dict[str, Any]:
-    """One task as in `tasks_to_dict`, and its scores after every step since it was added.
+def task_to_dict(snapshot: Snapshot, name: str, attention: Attention | None = None) -> dict[str, Any]:
+    """One task as in `tasks_to_dict`, its scores after every step since it was added, and `attention` if given.
+
+    Args:
+        attention: of the version that answers.
 
     Raises:
         NotFound: the portfolio has no task of this name.
@@ -46,7 +49,8 @@ def task_to_dict(snapshot: Snapshot, name: str) -> dict[str, Any]:
     adapters = _adapters_by_task(snapshot).get(name, [])
     fields = _task_fields(index + 1, snapshot.tasks[index], adapters, figures_now(snapshot)[index])
     steps = [{"step": cell.step, **_score_fields(figures_of(cell))} for cell in _history(snapshot, name)]
-    return {**fields, "history": steps}
+    shown = {} if attention is None else {"attention": attention_to_dict(attention)}
+    return {**fields, "history": steps, **shown}
 
 
 def print_tasks(snapshot: Snapshot, console: Console) -> None:
@@ -56,13 +60,13 @@ def print_tasks(snapshot: Snapshot, console: Console) -> None:
         return
     headers = ["task", "method", "labels", "train", "test", "oracle", "routed", "added"]
     adapters = _adapters_by_task(snapshot)
-    digits = len(str(len(snapshot.tasks)))
+    width = len(str(len(snapshot.tasks)))
     rows: list[list[str | Text]] = []
     for position, (task, now) in enumerate(zip(snapshot.tasks, figures_now(snapshot), strict=True), start=1):
         method = adapters[task.name][-1].method if task.name in adapters else NOTHING
         counts = (len(task.labels), rows_of(task, "train"), rows_of(task, "test"))
         scores = (percent(now.oracle), percent(now.routed))
-        name = f"{position:>{digits}} {task.name}"
+        name = f"{position:>{width}} {task.name}"
         rows.append([name, method, *map(count, counts), *scores, task.added_at[:10]])
     print_table(figures_table(headers, rows, console, left=2), console)
     legend = "oracle, routed: test accuracy now in %, with the task given, and with the router choosing"
@@ -74,8 +78,11 @@ def print_tasks(snapshot: Snapshot, console: Console) -> None:
         console.print(Text(plain(f"{task.name}: {_tags(task)}", console)))
 
 
-def print_task(snapshot: Snapshot, name: str, console: Console) -> None:
+def print_task(snapshot: Snapshot, name: str, console: Console, attention: Attention | None = None) -> None:
     """Write all that is known of one task.
+
+    Args:
+        attention: of the version that answers.
 
     Raises:
         NotFound: the portfolio has no task of this name.
@@ -88,10 +95,11 @@ def print_task(snapshot: Snapshot, name: str, console: Console) -> None:
     for source in task.sources:
         held_out = f", held out of {source.held_out_of}" if source.held_out_of else ""
         _print_section(f"{source.split}: {count(source.rows, 'row')}{held_out}", console)
-        _print_fields([("from", source.path), ("sha256", source.sha256[:_HEX])], console)
-    for adapter in _adapters_by_task(snapshot).get(name, []):
-        _print_section(f"adapter {adapter.ref}: {adapter.method}", console)
-        _print_fields(_adapter_lines(adapter), console)
+        _print_fields([("from", source.path), ("sha256", digits(source.sha256))], console)
+    print_versions(_adapters_by_task(snapshot).get(name, []), console)
+    if attention is not None:
+        console.print()
+        print_attention(attention, console)
     _print_section("scores in % after each step", console)
     print_table(_history_table(_history(snapshot, name), console), console)
 
@@ -110,9 +118,9 @@ def _index_of(snapshot: Snapshot, name: str) -> int:
 
 
 def _adapters_by_task(snapshot: Snapshot) -> dict[str, list[AdapterRecord]]:
-    """Oldest version first."""
+    """Oldest version first; the last one answers."""
     owned: dict[str, list[AdapterRecord]] = {}
-    for adapter in sorted(snapshot.adapters, key=lambda adapter: (adapter.name, adapter.version)):
+    for adapter in sorted(snapshot.adapters, key=lambda adapter: adapter.version):
         owned.setdefault(adapter.task, []).append(adapter)
     return owned
 
@@ -139,19 +147,8 @@ def _task_fields(
         "tags": dict(task.tags),
         "added_at": task.added_at,
         "sources": [dataclasses.asdict(source) for source in task.sources],
-        "adapters": [_adapter_fields(adapter) for adapter in adapters],
+        "adapters": versions_to_dict(adapters),
         "scores": _score_fields(now),
-    }
-
-
-def _adapter_fields(adapter: AdapterRecord) -> dict[str, Any]:
-    return {
-        **dataclasses.asdict(adapter),
-        "ref": str(adapter.ref),
-        "config": json.loads(adapter.config),
-        "training": json.loads(adapter.training),
-        "validation_score": score(adapter.validation_score),
-        "notes": list(adapter.notes),
     }
 
 
@@ -165,7 +162,7 @@ def _task_lines(task: TaskRecord) -> list[tuple[str, str]]:
     text, pair, label = task.columns
     columns = f"text = {text}" + (f", pair = {pair}" if pair is not None else "") + f", label = {label}"
     return [
-        ("added", _moment(task.added_at)),
+        ("added", moment(task.added_at)),
         ("columns", columns),
         ("seed of splits", str(task.seed)),
         (count(len(task.labels), "label"), ", ".join(task.labels)),
@@ -177,28 +174,6 @@ def _task_lines(task: TaskRecord) -> list[tuple[str, str]]:
 def _tags(task: TaskRecord) -> str:
     """`risk = high, tenant = acme`"""
     return ", ".join(f"{key} = {value}" for key, value in task.tags)
-
-
-def _adapter_lines(adapter: AdapterRecord) -> list[tuple[str, str]]:
-    took = f"{duration(adapter.seconds)} for {count(adapter.epochs, 'epoch')}, seed {adapter.seed}"
-    return [
-        ("size", f"{count(adapter.parameters, 'parameter')}, {size(adapter.bytes)}"),
-        ("trained", f"{took}; {percent(score(adapter.validation_score))} % on validation"),
-        ("method", _settings(adapter.config)),
-        ("training", _settings(adapter.training)),
-        ("stored", f"{_moment(adapter.created_at)}, sha256 {adapter.digest[:_HEX]}"),
-        *(("note", note) for note in adapter.notes),
-    ]
-
-
-def _settings(text: str) -> str:
-    """`dropout = 0.1, rank = 48` for a JSON object."""
-    return ", ".join(f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in json.loads(text).items())
-
-
-def _moment(iso: str) -> str:
-    """`2026-03-04 10:11 UTC` for what is stored as `2026-03-04T10:11:09Z` or `...+00:00`."""
-    return f"{iso[:10]} {iso[11:16]} UTC" if iso else "at an unknown time"
 
 
 def _print_section(title: str, console: Console) -> None:

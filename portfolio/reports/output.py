@@ -30,8 +30,25 @@ def opened_output(path: str | None) -> Iterator[IO[str]]:
     if path is None:
         yield sys.stdout
         return
+    with _opened(path, "w", "utf-8") as stream:
+        yield stream
+
+
+def write_output(path: Path, data: bytes) -> None:
+    """Make a file hold exactly `data`.
+
+    Raises:
+        Unwritable: the file cannot be written; what was there is as it was.
+    """
+    with _opened(str(path), "wb", None) as stream:
+        stream.write(data)
+
+
+@contextlib.contextmanager
+def _opened(path: str, mode: str, encoding: str | None) -> Iterator[IO[Any]]:
+    opened = _direct(Path(path), mode, encoding) if _is_special(path) else _whole(path, mode, encoding)
     try:
-        with _direct(Path(path)) if _is_special(path) else _whole(Path(os.path.realpath(path))) as stream:
+        with opened as stream:
             yield stream
     except OSError as error:
         raise Unwritable(f"{path} cannot be written: {error.strerror or error}; name another file") from error
@@ -43,21 +60,22 @@ def _is_special(path: str) -> bool:
 
 
 @contextlib.contextmanager
-def _direct(path: Path) -> Iterator[IO[str]]:
-    with path.open("w", encoding="utf-8") as stream:
+def _direct(path: Path, mode: str, encoding: str | None) -> Iterator[IO[Any]]:
+    with path.open(mode, encoding=encoding) as stream:
         yield stream
 
 
 @contextlib.contextmanager
-def _whole(path: Path) -> Iterator[IO[str]]:
-    mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
+def _whole(name: str, mode: str, encoding: str | None) -> Iterator[IO[Any]]:
+    path = Path(os.path.realpath(name))
+    permissions = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".tmp", dir=path.parent)
     try:
-        with open(descriptor, "w", encoding="utf-8") as stream:
+        with open(descriptor, mode, encoding=encoding) as stream:
             yield stream
             stream.flush()
             os.fsync(descriptor)
-        os.chmod(temporary, mode)
+        os.chmod(temporary, permissions)
         os.replace(temporary, path)
     except BaseException:  # Ctrl-C too
         with contextlib.suppress(OSError):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from rich.console import Console
 from rich.text import Text
 
-from portfolio.records import AdapterRecord, Answer, Route, RouterState, Snapshot
+from portfolio.records import AdapterRecord, Answer, Attention, Route, RouterState, Snapshot
 from portfolio.reports import permits, router
 from portfolio.reports.answers import print_answers, print_explained
 from portfolio.reports.judgement import OverlapReport, RouteReport, overlap_to_dict, route_report_to_dict
@@ -57,16 +57,19 @@ def show_tasks(snapshot: Snapshot, as_json: bool) -> None:
         print_tasks(snapshot, _screen())
 
 
-def show_task(snapshot: Snapshot, name: str, as_json: bool = False) -> None:
+def show_task(snapshot: Snapshot, name: str, as_json: bool = False, attention: Attention | None = None) -> None:
     """One task in full.
+
+    Args:
+        attention: of the version that answers, where that is a fusion.
 
     Raises:
         NotFound: there is no task of this name.
     """
     if as_json:
-        _write_json(task_to_dict(snapshot, name))
+        _write_json(task_to_dict(snapshot, name, attention))
     else:
-        print_task(snapshot, name, _screen())
+        print_task(snapshot, name, _screen(), attention)
 
 
 def show_report(report: Report, as_json: bool = False) -> None:

@@ -52,6 +52,30 @@ def figures_table(
     return table
 
 
+def texts_table(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], console: Console, *, texts: int, gap: int = 2
+) -> Table:
+    """A table whose first columns hold texts, over as many lines as it takes, and whose others hold figures.
+
+    Args:
+        rows: as many cells as there are headers.
+        texts: how many columns, from the first, hold texts.
+    """
+    shown = [[plain(cell, console) for cell in row] for row in rows]
+    widths = [_width(header, [row[column] for row in shown]) for column, header in enumerate(headers)]
+    narrowest = sum(min(width, _NARROWEST_NAME) for width in widths[:texts]) + sum(widths[texts:]) + gap * len(widths)
+    table = bare_table(console, gap=gap)
+    table.width = None if console.width >= narrowest else narrowest
+    for column, header in enumerate(headers):
+        if column < texts:
+            table.add_column(header, overflow="fold", min_width=min(widths[column], _NARROWEST_NAME))
+        else:
+            table.add_column(header, justify="right", no_wrap=True, min_width=widths[column])
+    for row in shown:
+        table.add_row(*map(Text, row))
+    return table
+
+
 def fields_table(fields: Sequence[tuple[str, str]], console: Console) -> Table:
     """Names to the left, what they hold to the right, over as many lines as it takes."""
     grid = Table.grid(padding=(0, 2, 0, 0))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 from rich.console import Console
 
 NOTHING = "-"  # stands where a score was not measured
 
+_HEX = 12  # digits of a digest that are shown
 _NARROWEST_TEXT = 24  # columns
 _SMALLEST_CHANGE = 1e-9  # below this a change is what rounding left over
 
@@ -24,6 +27,21 @@ def points(value: float | None) -> str:
     if abs(value) < _SMALLEST_CHANGE:
         return "0.0"
     return f"{100 * value:+.2f}" if abs(value) < 0.0005 else f"{100 * value:+.1f}"
+
+
+def share(value: float) -> str:
+    """A share in [0, 1] in whole percents: `62`; `<1` where it would round to nothing."""
+    return "<1" if 0 < value < 0.005 else f"{100 * value:.0f}"
+
+
+def chance(p_value: float | None) -> str:
+    """A p-value: `p = .61`, `p = .003`, `p < .001`."""
+    if p_value is None or math.isnan(p_value):
+        return "not tested"
+    if p_value < 0.001:
+        return "p < .001"
+    written = f"{p_value:.3f}" if p_value < 0.0995 else f"{p_value:.2f}"
+    return "p = 1" if written == "1.00" else f"p = {written[1:]}"
 
 
 def count(number: int, noun: str = "") -> str:
@@ -55,6 +73,16 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600:,} h {whole % 3600 // 60:02d} min"
+
+
+def moment(iso: str) -> str:
+    """`2026-03-04 10:11 UTC` for what is stored as `2026-03-04T10:11:09Z` or `...+00:00`."""
+    return f"{iso[:10]} {iso[11:16]} UTC" if iso else "at an unknown time"
+
+
+def digits(digest: str) -> str:
+    """As many of a digest as tell it from others."""
+    return digest[:_HEX]
 
 
 def cut(text: str, taken: int, console: Console) -> str:

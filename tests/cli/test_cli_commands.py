@@ -129,13 +129,13 @@ def test_add_tasks_skips_what_is_there_and_says_so(run: Run, grown: Path, toy_fi
 def test_add_tasks_interrupted_keeps_whole_tasks_and_goes_on_later(
     run: Run, tiny_base_dir: Path, toy_task: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from portfolio import growth
+    from portfolio import composing
 
     toy_task("garden"), toy_task("harbour")
     (tmp_path / "sequence.toml").write_text(SEQUENCE)
     place = tmp_path / "new"
     run("-p", place, "init", "--base", tiny_base_dir)
-    train, trained = growth.train_adapter, []
+    train, trained = composing.train_adapter, []
 
     def interrupted_the_second_time(*arguments: Any) -> Any:
         trained.append(1)
@@ -143,7 +143,7 @@ def test_add_tasks_interrupted_keeps_whole_tasks_and_goes_on_later(
             raise KeyboardInterrupt
         return train(*arguments)
 
-    monkeypatch.setattr(growth, "train_adapter", interrupted_the_second_time)
+    monkeypatch.setattr(composing, "train_adapter", interrupted_the_second_time)
     stopped = run("-p", place, "add-tasks", tmp_path / "sequence.toml", "--epochs", "1")
     assert stopped.code == 130
     assert "the same command goes on" in stopped.err and "Traceback" not in stopped.err

@@ -23,6 +23,10 @@ ORDER = [
     "init",
     "add-task",
     "add-tasks",
+    "fuse",
+    "merge",
+    "ensemble",
+    "export",
     "tasks",
     "show",
     "report",
@@ -37,7 +41,17 @@ ORDER = [
     "remove-task",
     "demo",
 ]
-SEQUENCE = '[[task]]\nname = "kitchen"\ntrain = "kitchen.train.jsonl"\n'
+SEQUENCE = """
+[[task]]
+name = "cards"
+train = "kitchen.train.jsonl"
+method = "lora"
+
+[[task]]
+name = "loans"
+train = "harbour.train.jsonl"
+method = "lora"
+"""
 
 
 def examples(name: str) -> list[list[str]]:
@@ -55,6 +69,7 @@ def test_each_example_runs(run: Run, toy_files: Callable[..., Any], tiny_base_di
     files.train.rename(here / "train.jsonl")
     files.test.rename(here / "test.jsonl")
     toy_files(here, "kitchen")
+    toy_files(here, "harbour")
     (here / "sequence.toml").write_text(SEQUENCE)
     (here / "questions.txt").write_text("rose fern\nsoup pan\n")
     for name in ORDER:

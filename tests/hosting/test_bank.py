@@ -11,6 +11,7 @@ from torch.nn import functional
 from portfolio.errors import Conflict, NotFound
 from portfolio.hosting.bank import Bank
 from portfolio.hosting.encode import pad
+from portfolio.hosting.ready import passes_of
 from portfolio.methods.bottleneck import BottleneckConfig
 from portfolio.methods.lora import LoraConfig
 
@@ -49,8 +50,8 @@ def last(host, batch, plan):
 def test_it_tells_what_it_holds_in_order_of_arrival(adapter):
     bank = Bank()
     assert bank.refs == ()
-    bank.add("b@1", adapter())
-    bank.add("a@1", adapter(LORA))
+    bank.add("b@1", *passes_of(adapter()))
+    bank.add("a@1", *passes_of(adapter(LORA)))
     assert bank.refs == ("b@1", "a@1")
     assert "a@1" in bank
     bank.remove("b@1")
@@ -60,14 +61,14 @@ def test_it_tells_what_it_holds_in_order_of_arrival(adapter):
 
 def test_a_reference_that_is_taken_is_refused(adapter):
     bank = Bank()
-    bank.add("a@1", adapter())
+    bank.add("a@1", *passes_of(adapter()))
     with pytest.raises(Conflict, match="a@1 is in the bank already"):
-        bank.add("a@1", adapter(LORA))
+        bank.add("a@1", *passes_of(adapter(LORA)))
 
 
 def test_an_unknown_reference_is_refused_wherever_it_is_named(adapter):
     bank = Bank()
-    bank.add("a@1", adapter())
+    bank.add("a@1", *passes_of(adapter()))
     with pytest.raises(NotFound, match="b@1 not in the bank"):
         bank.plan(only("a@1", "b@1"))
     with pytest.raises(NotFound, match="b@1 not in the bank"):
@@ -83,15 +84,15 @@ def test_plans_and_heads_made_before_stay_whole_while_the_bank_grows_and_shrinks
     """Wider ranks and more labels than before make every stack move to new tensors."""
     bank = Bank()
     for number, config in enumerate((NARROW, LORA, NARROW)):
-        bank.add(f"{number}@1", adapter(config, seed=number))
+        bank.add(f"{number}@1", *passes_of(adapter(config, seed=number)))
     refs, features = ["2@1", "0@1", "1@1"], torch.randn(3, 4)
     mixed, alone = bank.plan(only(*refs)), bank.plan(only("2@1", "2@1", "2@1"))
     heads = bank.heads(refs)
     before = last(host, batch, mixed), last(host, batch, alone), heads.logits(features)
     bank.remove("0@1")
     for number in range(3, 9):
-        bank.add(f"{number}@1", adapter(BottleneckConfig(rank=number), seed=number, labels=number))
-        bank.add(f"lora{number}@1", adapter(LoraConfig(rank=number), seed=number, labels=2))
+        bank.add(f"{number}@1", *passes_of(adapter(BottleneckConfig(rank=number), seed=number, labels=number)))
+        bank.add(f"lora{number}@1", *passes_of(adapter(LoraConfig(rank=number), seed=number, labels=2)))
     bank.remove("2@1")
     bank.remove("1@1")
     after = last(host, batch, mixed), last(host, batch, alone), heads.logits(features)
@@ -101,13 +102,19 @@ def test_plans_and_heads_made_before_stay_whole_while_the_bank_grows_and_shrinks
 def test_what_stays_answers_the_same_after_others_came_and_went(host, batch, adapter):
     bank, plain = Bank(), Bank()
     for number in range(6):
-        bank.add(f"{number}@1", adapter(BottleneckConfig(rank=1 + number % 3), seed=number, labels=2 + number % 4))
+        bank.add(
+            f"{number}@1",
+            *passes_of(adapter(BottleneckConfig(rank=1 + number % 3), seed=number, labels=2 + number % 4)),
+        )
     for number in (0, 2, 3):
         bank.remove(f"{number}@1")
     for number in range(6, 14):
-        bank.add(f"{number}@1", adapter(BottleneckConfig(rank=6), seed=number, labels=7))
+        bank.add(f"{number}@1", *passes_of(adapter(BottleneckConfig(rank=6), seed=number, labels=7)))
     for number in (1, 4, 5):
-        plain.add(f"{number}@1", adapter(BottleneckConfig(rank=1 + number % 3), seed=number, labels=2 + number % 4))
+        plain.add(
+            f"{number}@1",
+            *passes_of(adapter(BottleneckConfig(rank=1 + number % 3), seed=number, labels=2 + number % 4)),
+        )
     refs, features = ["5@1", "1@1", "4@1"], torch.randn(3, 4)
     torch.testing.assert_close(last(host, batch, bank.plan(only(*refs))), last(host, batch, plain.plan(only(*refs))))
     ours, theirs = bank.heads(refs).logits(features), plain.heads(refs).logits(features)
@@ -116,12 +123,12 @@ def test_what_stays_answers_the_same_after_others_came_and_went(host, batch, ada
 
 def test_a_reference_may_come_again_with_other_weights(host, batch, adapter):
     bank = Bank()
-    bank.add("a@1", adapter(seed=1))
-    bank.add("b@1", adapter(seed=2))
+    bank.add("a@1", *passes_of(adapter(seed=1)))
+    bank.add("b@1", *passes_of(adapter(seed=2)))
     bank.remove("a@1")
-    bank.add("a@1", adapter(BottleneckConfig(rank=5, activation="tanh"), seed=3))
+    bank.add("a@1", *passes_of(adapter(BottleneckConfig(rank=5, activation="tanh"), seed=3)))
     fresh = Bank()
-    fresh.add("a@1", adapter(BottleneckConfig(rank=5, activation="tanh"), seed=3))
+    fresh.add("a@1", *passes_of(adapter(BottleneckConfig(rank=5, activation="tanh"), seed=3)))
     torch.testing.assert_close(
         last(host, batch, bank.plan(only("a@1", "a@1", "a@1"))),
         last(host, batch, fresh.plan(only("a@1", "a@1", "a@1"))),
@@ -133,7 +140,7 @@ def test_heads_of_different_sizes_equal_each_rows_own_head(adapter):
     sizes = {"two@1": 2, "five@1": 5, "three@1": 3}
     adapters = {ref: adapter(seed=size, labels=size) for ref, size in sizes.items()}
     for ref, one in adapters.items():
-        bank.add(ref, one)
+        bank.add(ref, *passes_of(one))
     refs = ["three@1", "two@1", "three@1", "five@1"]
     features = torch.randn(4, 4)
     logits = bank.heads(refs).logits(features)
@@ -152,10 +159,10 @@ def test_heads_of_different_sizes_equal_each_rows_own_head(adapter):
 def test_adapters_taken_in_under_inference_mode_can_be_joined_by_others_outside_of_it(host, batch, adapter):
     bank = Bank()
     with torch.inference_mode():
-        bank.add("a@1", adapter(seed=1))
-    bank.add("b@1", adapter(seed=2))
+        bank.add("a@1", *passes_of(adapter(seed=1)))
+    bank.add("b@1", *passes_of(adapter(seed=2)))
     with torch.inference_mode():
-        bank.add("c@1", adapter(seed=3))
+        bank.add("c@1", *passes_of(adapter(seed=3)))
     assert torch.isfinite(last(host, batch, bank.plan(only("a@1", "b@1", "c@1")))).all()
 
 
@@ -165,8 +172,8 @@ def test_adapters_in_training_leave_no_gradient_in_the_bank(host, batch, adapter
         for weight in weights.values():
             weight.requires_grad_()
     bank = Bank()
-    bank.add("a@1", learning)
-    bank.add("b@1", adapter(seed=1))
+    bank.add("a@1", *passes_of(learning))
+    bank.add("b@1", *passes_of(adapter(seed=1)))
     assert not host.run(batch, bank.plan(only("a@1", "b@1", "a@1"))).last.requires_grad
 
 
@@ -174,7 +181,7 @@ def test_threads_that_take_in_remove_and_run_at_once_do_not_disturb_each_other(h
     bank = Bank()
     configs = {"a@1": NARROW, "b@1": LORA, "c@1": BottleneckConfig(rank=3, placement="houlsby")}
     for seed, (ref, config) in enumerate(configs.items()):
-        bank.add(ref, adapter(config, seed=seed))
+        bank.add(ref, *passes_of(adapter(config, seed=seed)))
     plans = [only("a@1", "b@1", "c@1"), only("c@1", "c@1", "c@1"), only("b@1", "a@1", "a@1")]
     features = torch.randn(3, 4)
 
@@ -201,7 +208,7 @@ def test_threads_that_take_in_remove_and_run_at_once_do_not_disturb_each_other(h
         thread.start()
     ready.wait()
     for number in range(200):
-        bank.add(f"{number}@2", comers[number % len(comers)])
+        bank.add(f"{number}@2", *passes_of(comers[number % len(comers)]))
         if number >= 3:
             bank.remove(f"{number - 3}@2")
     done.set()

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from portfolio.hosting.bank import Bank
 from portfolio.hosting.encode import pad
+from portfolio.hosting.ready import passes_of
 from portfolio.methods.bottleneck import BottleneckConfig
 from portfolio.methods.lora import LoraConfig
 
@@ -47,7 +48,7 @@ def test_a_mixed_batch_equals_each_row_alone(precision, served, rows, order, see
     host, adapters, rows_of, plan_of = served
     bank = Bank()
     for ref in order:
-        bank.add(ref, adapters[ref])
+        bank.add(ref, *passes_of(adapters[ref]))
     encoded = rows_of([length for length, _ in rows], seed)
     mixes = [mix for _, mix in rows]
     with torch.no_grad():
@@ -61,7 +62,7 @@ def test_a_mixed_batch_equals_each_row_alone(precision, served, rows, order, see
 def test_rows_without_an_adapter_keep_every_bit_of_the_bare_base(served, rows_of):
     host, adapters, *_ = served
     bank = Bank()
-    bank.add("wide", adapters["wide"])
+    bank.add("wide", *passes_of(adapters["wide"]))
     batch = pad(rows_of((4, 4, 4)), 0)
     with torch.no_grad():
         bare = host.run(batch).last
@@ -76,7 +77,7 @@ def test_rows_without_an_adapter_keep_every_bit_of_the_bare_base(served, rows_of
 def test_a_mix_of_weight_one_half_twice_is_the_adapter_itself(served, rows_of):
     host, adapters, *_ = served
     bank = Bank()
-    bank.add("houlsby", adapters["houlsby"])
+    bank.add("houlsby", *passes_of(adapters["houlsby"]))
     batch = pad(rows_of(), 0)
     with torch.no_grad():
         whole = host.run(batch, bank.plan([(("houlsby", 1.0),)] * 4)).last

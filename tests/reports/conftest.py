@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import pytest
 from rich.console import Console
 
-from portfolio.records import AdapterRecord, BaseContract, Cell, RouterState, Snapshot, Source, TaskRecord
+from portfolio.records import AdapterRecord, Attention, BaseContract, Cell, RouterState, Snapshot, Source, TaskRecord
 
 Matrix = Sequence[Sequence[float | None]]
 
@@ -96,6 +96,30 @@ def snapshot_of() -> Callable[..., Snapshot]:
             adapters=tuple(map(_adapter, names)),
             cells=tuple(cells),
             router=RouterState(totals="8" * 64, threshold=-1.0, temperature=1.0, shrinkage=0.5) if names else None,
+        )
+
+    return build
+
+
+@pytest.fixture
+def attention_of() -> Callable[..., Attention]:
+    """An attention whose weights are given by label, block and member; all rows are spread evenly over the labels."""
+
+    def build(
+        by_label: Sequence[Matrix], members: Sequence[str] | None = None, labels: Sequence[str] | None = None
+    ) -> Attention:
+        weights = tuple(tuple(tuple(float(share or 0) for share in block) for block in label) for label in by_label)
+        blocks, width = len(weights[0]), len(weights[0][0])
+        return Attention(
+            members=tuple(members or (f"m{member}@1" for member in range(width))),
+            blocks=tuple(range(2, 2 + blocks)),
+            rows=120,
+            mean=tuple(
+                tuple(sum(label[block][member] for label in weights) / len(weights) for member in range(width))
+                for block in range(blocks)
+            ),
+            labels=tuple(labels or (f"label{label}" for label in range(len(weights)))),
+            by_label=weights,
         )
 
     return build

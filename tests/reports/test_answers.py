@@ -52,6 +52,18 @@ def test_an_explanation_holds_the_whole_route(screen: Callable[..., Any]) -> Non
     ]
 
 
+def test_the_answer_of_a_fusion_says_what_it_attends_to(screen: Callable[..., Any]) -> None:
+    attention = (("banking@1", 0.62), ("snips@1", 0.304), ("trec6@1", 0.076))
+    fused, terminal = dataclasses.replace(ANSWER, attention=attention), screen()
+    print_explained([fused], terminal.console)
+    assert terminal.lines()[2] == "  attends to: banking@1 62 %, snips@1 30 %, trec6@1 8 %"
+    print_explained([fused], terminal.console, in_full=True)
+    assert terminal.text().count("attends to: banking@1 62 %") == 2
+    told = answer_to_dict(fused)["attention"]
+    assert list(told.items()) == [("banking@1", 0.62), ("snips@1", 0.304), ("trec6@1", 0.076)]
+    assert "attention" not in answer_to_dict(ANSWER)
+
+
 def test_a_long_text_is_cut_on_a_terminal_only(screen: Callable[..., Any]) -> None:
     long = dataclasses.replace(ANSWER, text="where is " * 20)
     cut, whole = screen(width=60, color=True), screen(width=60)

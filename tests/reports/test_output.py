@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from portfolio.errors import Unwritable
-from portfolio.reports.output import opened_output
+from portfolio.reports.output import opened_output, write_output
 
 
 def test_without_a_path_it_is_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
@@ -48,6 +48,18 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(Unwritable, match="No space left"), opened_output(str(path)) as stream:
         stream.write("new")
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_bytes_are_written_as_they_are_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    path = tmp_path / "picture.png"
+    write_output(path, b"\x89\r\n\x00")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(Unwritable, match="picture.png cannot be written: No space left"):
+        write_output(path, b"other")
+    assert path.read_bytes() == b"\x89\r\n\x00" and list(tmp_path.iterdir()) == [path]
 
 
 def test_a_directory_that_is_not_there_is_refused(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from portfolio.reports.tables import figures_table, print_table
+from portfolio.reports.tables import figures_table, print_table, texts_table
 
 MakeScreen = Callable[..., Any]
 
@@ -58,3 +58,22 @@ def test_figures_are_set_to_the_right_and_words_to_the_left(screen: MakeScreen) 
         "a     x         5",
         "bb    yy    1,000",
     ]
+
+
+@given(
+    rows=st.lists(st.tuples(names, names, figures), min_size=1, max_size=4),
+    width=st.integers(20, 120),
+    encoding=st.sampled_from(["utf-8", "ascii"]),
+)
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_texts_are_folded_where_there_is_no_room_and_nothing_is_lost(
+    screen: MakeScreen, rows: list[tuple[str, str, str]], width: int, encoding: str
+) -> None:
+    shown = screen(width=width, encoding=encoding)
+    print_table(texts_table(["one", "two", "third"], rows, shown.console, texts=2), shown.console)
+    _, _, *lines = shown.lines()
+    assert sorted("".join(lines).replace(" ", "")) == sorted("".join(map("".join, rows)))
+    assert all(any(line.endswith(figure) for line in lines) for *_, figure in rows)  # whole, at the end of a line
+    room = sum(gap + max(map(len, column)) for gap, column in zip((2, 2, 2), zip(*rows, strict=True), strict=True))
+    if width >= room + len("onetwothird"):  # headers are never wider than that
+        assert len(lines) == len(rows)

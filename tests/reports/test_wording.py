@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from portfolio.reports.wording import count, duration, percent, plain, points, size
+from portfolio.reports.wording import chance, count, duration, percent, plain, points, share, size
 
 MakeScreen = Callable[..., Any]
 
@@ -34,6 +34,33 @@ def test_a_score_takes_four_characters_at_most(value: float) -> None:
 )
 def test_a_change_is_written_in_signed_points_and_small_ones_do_not_vanish(value: float | None, written: str) -> None:
     assert points(value) == written
+
+
+@pytest.mark.parametrize(
+    ("value", "written"), [(0.0, "0"), (1e-9, "<1"), (0.0049, "<1"), (0.006, "1"), (0.624, "62"), (1.0, "100")]
+)
+def test_a_share_is_written_in_whole_percents_and_a_small_one_does_not_vanish(value: float, written: str) -> None:
+    assert share(value) == written
+
+
+@pytest.mark.parametrize(
+    ("p_value", "written"),
+    [
+        (None, "not tested"),
+        (float("nan"), "not tested"),
+        (0.0, "p < .001"),
+        (0.00099, "p < .001"),
+        (0.001, "p = .001"),
+        (0.0496, "p = .050"),
+        (0.0994, "p = .099"),
+        (0.0996, "p = .10"),
+        (0.61, "p = .61"),
+        (0.9951, "p = 1"),
+        (1.0, "p = 1"),
+    ],
+)
+def test_a_p_value_is_written_as_people_write_it(p_value: float | None, written: str) -> None:
+    assert chance(p_value) == written
 
 
 def test_a_noun_takes_its_plural_unless_there_is_one() -> None:

@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch.nn import functional
 
-from portfolio.engine import champion_of, load_adapter
+from portfolio.engine import champion_of
 from portfolio.errors import ConfigError, Conflict, NotFound
 from portfolio.hosting.encode import pad
 from portfolio.hosting.plan import Plan, Shared
+from portfolio.loading import load_adapter
 from portfolio.records import Answer, RouterWishes
 
 MIXED = ["rose", "spade hoe", "soup pan stew ladle", "the old tug in a storm", "zebra!", "fern rake pie", "a", ""]

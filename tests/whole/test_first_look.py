@@ -183,7 +183,7 @@ def older(tmp_path, tiny_base, files_of, quick):
         store.commit_task(
             expected_generation=number,
             task=replace(task, centroids=store.put(centroids_to_bytes(means))),
-            adapter=adapter,
+            adapters=[adapter],
             router=router,
             cells=[cell for cell in snapshot.cells if cell.step == name],
         )

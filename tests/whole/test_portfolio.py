@@ -435,11 +435,11 @@ def test_a_name_taken_by_another_while_one_is_learned_is_refused(grown, opened, 
 
 
 def test_a_task_removed_by_another_meanwhile_is_named(grown, opened):
-    from portfolio.growth import remove_task
+    from portfolio.growth import remove_tasks
 
     opened(grown.path).remove_task("garden")
     with pytest.raises(NotFound, match="no task 'garden'; the tasks here: kitchen, harbour"):
-        remove_task(grown.engine(), "garden", read_again=lambda task: None)
+        remove_tasks(grown.engine(), ["garden"], read_again=lambda task: None)
 
 
 def test_threads_may_ask_at_once_while_tasks_come_and_go(grown, opened, files_of, quick, examples_in, grown_files):

@@ -1,0 +1,170 @@
+"""The ways of making a task's adapter that take no choosing: trained alone, on top of another, together, or merged."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import torch
+
+from portfolio.drafts import Draft, Make, Rows
+from portfolio.engine import Engine
+from portfolio.first_head import first_head
+from portfolio.hosting.host import Host
+from portfolio.hosting.merging import merge_adapters, merger_named
+from portfolio.hosting.ready import Updates, passes_of, shared
+from portfolio.hosting.weights import AdapterWeights, ComposedWeights, Head
+from portfolio.loading import load_plain
+from portfolio.made_of import EnsembleOf, Merge, StackOn, find_members
+from portfolio.methods.bottleneck import BottleneckConfig
+from portfolio.methods.compositions import Ensemble
+from portfolio.methods.config import AdapterConfig
+from portfolio.records import AdapterRecord, Member
+from portfolio.running import features_under, predict_logits
+from portfolio.training import Progress, TrainingConfig, score_of_logits, train_adapter
+
+
+def plain(config: AdapterConfig) -> Make:
+    """Train an adapter of its own."""
+
+    def make(engine: Engine, rows: Rows, training: TrainingConfig, progress: Progress) -> tuple[Draft, ...]:
+        return (trained_alone(engine.host, config, rows, training, progress),)
+
+    return make
+
+
+def trained_alone(host: Host, config: AdapterConfig, rows: Rows, training: TrainingConfig, progress: Progress) -> Draft:
+    """An adapter of its own for the task."""
+    trained = train_adapter(host, config, rows.train, rows.validation, len(rows.labels), training, progress)
+    adapter = trained.learner.adapter
+    return Draft(
+        adapter=adapter,
+        passes=passes_of(adapter),
+        validation_score=trained.validation_score,
+        epochs=trained.epochs,
+        seconds=trained.seconds,
+        notes=trained.notes,
+    )
+
+
+def stacked(wish: StackOn) -> Make:
+    """Train an adapter on top of one that is here; that one stays as it is."""
+
+    def make(engine: Engine, rows: Rows, training: TrainingConfig, progress: Progress) -> tuple[Draft, ...]:
+        (record,) = find_members(engine.refresh().snapshot, (wish.adapter,))
+        (below,) = load_members(engine, [record])
+        config = BottleneckConfig() if wish.top is None else wish.top
+        return (trained_on_top(engine.host, config, member_of(record), below, rows, training, progress),)
+
+    return make
+
+
+def trained_on_top(
+    host: Host,
+    config: AdapterConfig,
+    member: Member,
+    below: AdapterWeights,
+    rows: Rows,
+    training: TrainingConfig,
+    progress: Progress,
+) -> Draft:
+    """An adapter of the task's own on top of another; `member` names the one below."""
+    labels = len(rows.labels)
+    trained = train_adapter(host, config, rows.train, rows.validation, labels, training, progress, below)
+    adapter = trained.learner.stacked(member.digest)
+    return Draft(
+        adapter=adapter,
+        passes=passes_of(adapter, [below]),
+        validation_score=trained.validation_score,
+        epochs=trained.epochs,
+        seconds=trained.seconds,
+        notes=trained.notes,
+        members=(member,),
+    )
+
+
+def ensemble(wish: EnsembleOf) -> Make:
+    """A head for each member, in closed form; their probabilities are averaged."""
+
+    def make(engine: Engine, rows: Rows, training: TrainingConfig, progress: Progress) -> tuple[Draft, ...]:
+        began = time.perf_counter()
+        records = find_members(engine.refresh().snapshot, wish.adapters)
+        members = load_members(engine, records)
+        heads = tuple(closed_head(engine.host, shared(member.updates()), rows, [member.head]) for member in members)
+        config = Ensemble(members=tuple(record.digest for record in records), weights=wish.shares)
+        adapter = ComposedWeights(config=config, sites={}, heads=heads)
+        passes = passes_of(adapter, members)
+        logits = predict_logits(engine.host, passes, rows.judging.prepared)
+        return (
+            Draft(
+                adapter=adapter,
+                passes=passes,
+                validation_score=score_of_logits(logits, rows.judging.labels)[0],
+                seconds=time.perf_counter() - began,
+                members=members_of(records),
+            ),
+        )
+
+    return make
+
+
+def merged(wish: Merge) -> Make:
+    """One plain adapter put together in weight space, under a head in closed form; its members may go afterwards."""
+
+    def make(engine: Engine, rows: Rows, training: TrainingConfig, progress: Progress) -> tuple[Draft, ...]:
+        began = time.perf_counter()
+        records = find_members(engine.refresh().snapshot, wish.adapters)
+        members = load_members(engine, records)
+        made = merge_adapters(
+            members,
+            wish.weights,
+            merger_named(wish.how, dict(wish.settings)),
+            torch.Generator().manual_seed(training.seed),
+        )
+        bare = AdapterWeights(config=made.config, sites=made.sites, head=Head(torch.empty(0), torch.empty(0)))
+        head = closed_head(engine.host, shared(bare.updates()), rows, [member.head for member in members])
+        adapter = AdapterWeights(config=made.config, sites=made.sites, head=head)
+        parts = ", ".join(f"{record.ref}:{weight:g}" for record, weight in zip(records, wish.weights, strict=True))
+        notes = [f"merged from {parts} by {wish.how}; nothing but the head was learned"]
+        if made.error:
+            notes.append(f"cutting the rank left out {made.error:.1%} of the update at the worst site")
+        passes = passes_of(adapter)
+        logits = predict_logits(engine.host, passes, rows.judging.prepared)
+        for note in notes:
+            progress.say(note)
+        return (
+            Draft(
+                adapter=adapter,
+                passes=passes,
+                validation_score=score_of_logits(logits, rows.judging.labels)[0],
+                seconds=time.perf_counter() - began,
+                notes=tuple(notes),
+            ),
+        )
+
+    return make
+
+
+def closed_head(host: Host, updates: Updates, rows: Rows, known: Sequence[Head]) -> Head:
+    """The head above these updates that linear discriminant analysis gives, as sure as it is right on the judging rows.
+
+    Args:
+        known: heads of the adapters that these updates are made of.
+    """
+    judging = rows.judging
+    features, judged = (features_under(host, updates, data.prepared) for data in (rows.train, judging))
+    labels = len(rows.labels)
+    return first_head(features, rows.train.labels, judged, judging.labels, labels, for_training=False, known=known)
+
+
+def load_members(engine: Engine, records: Sequence[AdapterRecord]) -> list[AdapterWeights]:
+    return [load_plain(engine.store, record.digest) for record in records]
+
+
+def members_of(records: Sequence[AdapterRecord]) -> tuple[Member, ...]:
+    return tuple(map(member_of, records))
+
+
+def member_of(record: AdapterRecord) -> Member:
+    """As a record names it."""
+    return Member(name=record.name, version=record.version, digest=record.digest)
