@@ -2,9 +2,9 @@
 
     PORTFOLIO_DATA=DIR python benchmarks/fusion_portfolio.py --into DIR2 --per-class 20
 
-The first four domains get an adapter of their own in both portfolios. The other six get one of their own in the first, and in
-the second whatever `portfolio fuse --adapters auto:4` keeps. Same rows, same seeds, same epochs; test rows are those of the data
-set. Can be interrupted and run again.
+The first four domains get an adapter of their own in both portfolios. The other six get one of their own in the first, and
+in the second whatever `portfolio fuse --adapters auto:4` keeps. Same rows, same seeds, same epochs; test rows are those of
+the data set. Can be interrupted and run again.
 """
 
 from __future__ import annotations

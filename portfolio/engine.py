@@ -34,6 +34,8 @@ from routing.statistics import Centroids, centroids_from_bytes, totals_from_byte
 
 Float32 = npt.NDArray[np.float32]
 
+MOST_VARIED = 8  # variations of compositions that are kept in memory, beside those as learned
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
@@ -72,9 +74,7 @@ class Engine:
         self.store = store
         self.host = Host(base, trunk=contract.trunk, pooling=contract.pooling, feature_blocks=contract.feature_blocks)
         self.bank = Bank()
-        self._served: dict[
-            tuple[str, Variation], tuple[float, ...]
-        ] = {}  # by digest: weights of its passes in the bank
+        self._served: dict[tuple[str, Variation], tuple[float, ...]] = {}  # digest, variation: weights of its passes
         self.router_cache = RouterCache(store.path, self.router_width, self.first_width)
         self._moment = self._read()
         self._lock = threading.Lock()
@@ -108,9 +108,7 @@ class Engine:
             if self.store.generation() != self._moment.snapshot.generation:
                 self._moment = self._read()
                 staying = {one.digest for one in self._moment.snapshot.adapters}
-                for digest, variation in [key for key in self._served if key[0] not in staying]:
-                    for number, _ in enumerate(self._served.pop((digest, variation))):
-                        self.bank.remove(_bank_ref(digest, variation, number))
+                self._forget([key for key in self._served if key[0] not in staying])
             return self._moment
 
     def service(self, adapters: Sequence[AdapterRecord], variations: Mapping[str, Variation] | None = None) -> Service:
@@ -140,11 +138,20 @@ class Engine:
         """Those of an adapter's passes, which the bank takes in if need be."""
         key = (record.digest, variation)
         if key not in self._served:
+            varied = [one for one in self._served if one[1] != AS_LEARNED]
+            if variation != AS_LEARNED:
+                self._forget(varied[: max(0, len(varied) - MOST_VARIED + 1)])
             passes = load_passes(self.store, record, variation)
             for number, one in enumerate(passes):
                 self.bank.add(_bank_ref(*key, number), one)
             self._served[key] = tuple(one.weight for one in passes)
         return self._served[key]
+
+    def _forget(self, keys: Sequence[tuple[str, Variation]]) -> None:
+        """Take adapters out of the bank; plans made before stay whole."""
+        for key in keys:
+            for number, _ in enumerate(self._served.pop(key)):
+                self.bank.remove(_bank_ref(*key, number))
 
     def _read(self) -> Moment:
         snapshot = self.store.snapshot()

@@ -101,7 +101,9 @@ def composition_from_fields(fields: dict[str, Any]) -> Composition:
     Raises:
         ConfigError: no such composition, or a value that cannot be.
     """
-    settings: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
+    settings: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()
+    }
     kind = COMPOSITIONS.get(str(settings.pop("method", None)))
     if kind is None:
         raise ConfigError(f"a composition must be one of {', '.join(COMPOSITIONS)}; got {fields.get('method')!r}")

@@ -8,6 +8,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from portfolio.choices import steady
+from portfolio.engine import MOST_VARIED
 from portfolio.errors import ConfigError, Conflict, NotFound
 from portfolio.hosting.plan import Plan
 from portfolio.hosting.ready import Variation
@@ -16,6 +18,7 @@ from portfolio.loading import load_adapter, load_passes
 from portfolio.made_of import EnsembleOf, Fuse, Merge, StackOn
 from portfolio.portfolio import Portfolio
 from portfolio.running import predict_logits
+from portfolio.training import TrainingConfig
 
 MARKET = {
     "bread": ("rose", "spade", "soup", "pan", "ferry", "fog"),
@@ -268,3 +271,18 @@ def test_fuse_is_the_short_form(grown, market, quick):
     )
     assert record.method == "fusion"
     assert grown.snapshot().adapters[-1] == replace(record, created_at=grown.snapshot().adapters[-1].created_at)
+
+
+def test_only_the_last_variations_are_kept_in_memory(grown, add):
+    add(KINDS["fusion"])
+    asked = [{"garden": weight / 20, "harbour": 1 - weight / 20} for weight in range(20)]
+    for weights in asked:
+        grown.predict(["rose spade soup"], task="market", member_weights=weights)
+    assert len(grown.engine().bank.refs) == MOST_VARIED
+    assert len(grown.predict(["rose spade soup"], task="market")) == 1
+    assert len(grown.engine().bank.refs) == MOST_VARIED + 1
+
+
+@pytest.mark.parametrize(("batch_size", "accumulation"), [(32, 1), (64, 1), (8, 4), (5, 7), (1, 32)])
+def test_small_batches_are_put_together_to_steps_of_enough_rows(batch_size, accumulation):
+    assert steady(TrainingConfig(batch_size=batch_size)).accumulation == accumulation
