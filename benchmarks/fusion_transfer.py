@@ -16,7 +16,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # before this file's directo
 
 import torch
 from fusion_transfer_page import page
-from fusion_transfer_rows import Problem, members, problem
+from fusion_transfer_rows import Problem, centres, members, problem
+from torch import Tensor
+from torch.nn import functional
 
 from fusion.transfer import log_evidence
 from portfolio import Fuse, TrainingConfig
@@ -60,7 +62,7 @@ def main() -> None:
         return
     torch.set_num_threads(arguments.threads)
     host = Host(load_base("minilm"), trunk=3)
-    pool = members(host, POOL, arguments.members)
+    pool, middle = members(host, POOL, arguments.members), centres(host, POOL)
     output: Path = arguments.output
     done = [json.loads(line) for line in output.read_text().splitlines()] if output.exists() else []
     known = {(one["target"], one["rows"], one["seed"]) for one in done}
@@ -71,7 +73,7 @@ def main() -> None:
                     continue
                 began = time.perf_counter()
                 found = [member for name, member in pool.items() if name != target]
-                result = _Cell(host, problem(host, target, size, seed), seed).measured(found)
+                result = _Cell(host, problem(host, target, size, seed), seed, middle).measured(found)
                 seconds = round(time.perf_counter() - began, 1)
                 line = {"target": target, "rows": size, "seed": seed, "seconds": seconds, **result}
                 with output.open("a") as stream:
@@ -88,6 +90,7 @@ class _Cell:
     host: Host
     problem: Problem
     seed: int
+    centres: Mapping[str, Tensor]  # of the members' sets, and under "" what was subtracted from each
 
     def measured(self, found: Sequence[Found]) -> dict[str, Any]:
         """Accuracies on test rows by choice, on validation rows likewise, and how each member was foretold."""
@@ -134,7 +137,9 @@ class _Cell:
             score_of_logits(logits_of(head, features_under(self.host, updates, data.prepared)), data.labels)
             for data in (rows.judging, test)
         )
+        here = rows.train.prepared.features.mean(0) - self.centres[""]
         return {
+            "likeness": functional.cosine_similarity(here, self.centres[one.member.name], dim=0).item(),
             "log_evidence": log_evidence(train, rows.train.labels, len(rows.labels)),
             "validation_loss": -judged[1],
             "validation": judged[0],

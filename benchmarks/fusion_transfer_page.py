@@ -10,7 +10,7 @@ from scipy.stats import spearmanr
 
 Result = dict[str, Any]
 CHOICES = ("own", "best member", "uniform", "on top", "fusion", "fusion with own", "light", "kept")
-SCORES = {"log_evidence": 1, "validation_loss": -1, "validation": 1}  # higher promises more, or less
+SCORES = {"likeness": 1, "log_evidence": 1, "validation_loss": -1, "validation": 1}  # higher promises more, or less
 
 
 def page(results: Sequence[Result]) -> str:

@@ -73,6 +73,13 @@ def members(host: Host, names: tuple[str, ...], folder: Path) -> dict[str, Found
     return found
 
 
+def centres(host: Host, names: tuple[str, ...]) -> dict[str, torch.Tensor]:
+    """For each set the mean of the bare base's features over 500 training rows, less the mean over all sets."""
+    found = {name: _labelled(host, _drawn(name, "train", 0)[:500], ()).prepared.features.mean(0) for name in names}
+    middle = torch.stack(list(found.values())).mean(0)
+    return {"": middle, **{name: centre - middle for name, centre in found.items()}}
+
+
 def _trained(host: Host, name: str) -> AdapterWeights:
     """At most MEMBER_ROWS rows and a tenth more to judge by; 3 epochs."""
     drawn = _drawn(name, "train", 0)[: MEMBER_ROWS * 11 // 10]

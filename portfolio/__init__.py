@@ -5,9 +5,9 @@
     p.add_task("banking", train="train.jsonl", test="test.jsonl")
     p.predict(["my card was stolen"])
 
-Map of the package: `portfolio.py` is the one class most users need; `growth.py`, `answering.py`, `engine.py`, `training.py` and
-`evaluation.py` do its work; `hosting/` runs the base, `methods/` are the adapters, `tasks/` reads examples, `store/` keeps
-everything on disk, `reports/` tells how it went; `records.py`, `refs.py` and `errors.py` are plain data.
+Map of the package: `portfolio.py` is the one class most users need; `growth.py`, `answering.py`, `engine.py`, `making.py`,
+`training.py` and `evaluation.py` do its work; `hosting/` runs the base, `methods/` are the adapters, `tasks/` reads examples,
+`store/` keeps everything on disk, `reports/` tells how it went; `records.py`, `refs.py` and `errors.py` are plain data.
 
 The public names below are loaded when first used, so that `import portfolio` is instant and needs no torch.
 """
