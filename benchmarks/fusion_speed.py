@@ -98,8 +98,8 @@ def main() -> None:
     print(page(figures))
     if settings.output is not None:
         settings.output.mkdir(parents=True, exist_ok=True)
-        file = settings.output / "fusion_speed.json"
-        file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+        (settings.output / "fusion_speed.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+        (settings.output / "fusion_speed.md").write_text(page(figures), encoding="utf-8")
 
 
 def _batch() -> tuple[Batch, Tensor]:
