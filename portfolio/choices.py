@@ -17,11 +17,11 @@ from portfolio.hosting.ready import Updates, blended, passes_of, shared
 from portfolio.hosting.weights import AdapterWeights, ComposedWeights, to_bytes
 from portfolio.learners import fresh_fusion
 from portfolio.made_of import Fuse
-from portfolio.mcnemar import Bools
+from portfolio.mcnemar import Bools, mcnemar
 from portfolio.methods.bottleneck import BottleneckConfig
 from portfolio.methods.compositions import Blend, Fusion
 from portfolio.methods.config import AdapterConfig
-from portfolio.records import Member
+from portfolio.records import Compared, Member
 from portfolio.running import predict_logits
 from portfolio.training import Progress, TrainingConfig, score_of_logits, train_learner
 
@@ -57,6 +57,22 @@ def best_of(choices: Sequence[Choice]) -> Choice:
     return max(choices, key=lambda choice: (choice.score, -choice.added))
 
 
+def compared(choices: Sequence[Choice], kept: Choice) -> tuple[Compared, ...]:
+    """What is told of the choices, beside the one that is kept."""
+    return tuple(
+        Compared(
+            choice=choice.name,
+            made_of=choice.made_of,
+            score=choice.score[0],
+            parameters=choice.added,
+            seconds=choice.draft.seconds,
+            p_value=None if choice is kept else mcnemar(choice.right, kept.right),
+            is_kept=choice is kept,
+        )
+        for choice in choices
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Trials:
     """Makes the choices, all from the same rows."""
@@ -69,16 +85,21 @@ class Trials:
 
     def all_of(self, members: Sequence[Found]) -> tuple[Choice, ...]:
         """Everything that could answer for the task, the fusion last; the own adapter is called `own`."""
-        alone = [self.constant("best member", [member]) for member in members]
-        leader = members[alone.index(best_of(alone))]
+        alone, leader = self.best_member(members)
         own = self.own()
         return (
-            best_of(alone),
+            alone,
             self.constant("uniform", members),
             own,
             self.on_top(leader),
             self.fusion([*members, self.found(own)] if self.wish.with_own else members),
         )
+
+    def best_member(self, members: Sequence[Found]) -> tuple[Choice, Found]:
+        """The single member that does best under a head of its own."""
+        alone = [self.constant("best member", [member]) for member in members]
+        best = best_of(alone)
+        return best, members[alone.index(best)]
 
     def constant(self, name: str, members: Sequence[Found]) -> Choice:
         """Members in equal shares under a head in closed form."""
@@ -96,13 +117,13 @@ class Trials:
             seconds=time.perf_counter() - began,
             members=tuple(one.member for one in members),
         )
-        return self._judged(name, f"{_refs(members)} under a head of its own", draft)
+        return self.judged(name, f"{_refs(members)} under a head of its own", draft)
 
     def own(self) -> Choice:
         """An adapter of the task's own."""
         self.progress.say("training an adapter of its own, to compare with")
         draft = trained_alone(self.host, self._own_config, self.rows, steady(self.training), self.progress)
-        return self._judged("own", f"a {self._own_config.method} of its own", draft)
+        return self.judged("own", f"a {self._own_config.method} of its own", draft)
 
     def on_top(self, below: Found) -> Choice:
         """An adapter of the task's own on top of a member."""
@@ -111,7 +132,7 @@ class Trials:
         draft = trained_on_top(
             self.host, config, below.member, below.adapter, self.rows, steady(self.training), self.progress
         )
-        return self._judged("on top", f"a {config.method} of its own on top of {ref}", draft)
+        return self.judged("on top", f"a {config.method} of its own on top of {ref}", draft)
 
     def fusion(self, members: Sequence[Found]) -> Choice:
         """Members under a gate that learns."""
@@ -143,7 +164,7 @@ class Trials:
             notes=trained.notes,
             members=tuple(one.member for one in members),
         )
-        return self._judged("fusion", f"{wish.gate} over {_refs(members)}", draft)
+        return self.judged("fusion", f"{wish.gate} over {_refs(members)}", draft)
 
     def found(self, own: Choice) -> Found:
         """The own adapter as a member, which will be the task's first version."""
@@ -156,7 +177,8 @@ class Trials:
     def _own_config(self) -> AdapterConfig:
         return BottleneckConfig() if self.wish.own is None else self.wish.own
 
-    def _judged(self, name: str, made_of: str, draft: Draft) -> Choice:
+    def judged(self, name: str, made_of: str, draft: Draft) -> Choice:
+        """The draft with how it does on the judging rows."""
         judging = self.rows.judging
         logits = predict_logits(self.host, draft.passes, judging.prepared)
         score = score_of_logits(logits, judging.labels)

@@ -1,21 +1,18 @@
-"""The ways of making a task's adapter that take no choosing: trained alone, on top of another, together, or merged."""
+"""The ways of making a task's adapter that take no choosing: trained alone, on top of another, or several together."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 
-import torch
-
 from portfolio.drafts import Draft, Make, Rows
 from portfolio.engine import Engine
 from portfolio.first_head import first_head
 from portfolio.hosting.host import Host
-from portfolio.hosting.merging import merge_adapters, merger_named
 from portfolio.hosting.ready import Updates, passes_of, shared
 from portfolio.hosting.weights import AdapterWeights, ComposedWeights, Head
 from portfolio.loading import load_plain
-from portfolio.made_of import EnsembleOf, Merge, StackOn, find_members
+from portfolio.made_of import EnsembleOf, StackOn, find_members
 from portfolio.methods.bottleneck import BottleneckConfig
 from portfolio.methods.compositions import Ensemble
 from portfolio.methods.config import AdapterConfig
@@ -102,43 +99,6 @@ def ensemble(wish: EnsembleOf) -> Make:
                 validation_score=score_of_logits(logits, rows.judging.labels)[0],
                 seconds=time.perf_counter() - began,
                 members=members_of(records),
-            ),
-        )
-
-    return make
-
-
-def merged(wish: Merge) -> Make:
-    """One plain adapter put together in weight space, under a head in closed form; its members may go afterwards."""
-
-    def make(engine: Engine, rows: Rows, training: TrainingConfig, progress: Progress) -> tuple[Draft, ...]:
-        began = time.perf_counter()
-        records = find_members(engine.refresh().snapshot, wish.adapters)
-        members = load_members(engine, records)
-        made = merge_adapters(
-            members,
-            wish.weights,
-            merger_named(wish.how, dict(wish.settings)),
-            torch.Generator().manual_seed(training.seed),
-        )
-        bare = AdapterWeights(config=made.config, sites=made.sites, head=Head(torch.empty(0), torch.empty(0)))
-        head = closed_head(engine.host, shared(bare.updates()), rows, [member.head for member in members])
-        adapter = AdapterWeights(config=made.config, sites=made.sites, head=head)
-        parts = ", ".join(f"{record.ref}:{weight:g}" for record, weight in zip(records, wish.weights, strict=True))
-        notes = [f"merged from {parts} by {wish.how}; nothing but the head was learned"]
-        if made.error:
-            notes.append(f"cutting the rank left out {made.error:.1%} of the update at the worst site")
-        passes = passes_of(adapter)
-        logits = predict_logits(engine.host, passes, rows.judging.prepared)
-        for note in notes:
-            progress.say(note)
-        return (
-            Draft(
-                adapter=adapter,
-                passes=passes,
-                validation_score=score_of_logits(logits, rows.judging.labels)[0],
-                seconds=time.perf_counter() - began,
-                notes=tuple(notes),
             ),
         )
 

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from portfolio.choices import Choice, Found, Trials, best_of
+from portfolio.choices import Found, Trials, best_of, compared
 from portfolio.composing import load_members, member_of
 from portfolio.drafts import Draft, Make, Rows
 from portfolio.engine import Engine
 from portfolio.hosting.attending import attend, attended_blocks
 from portfolio.hosting.ready import Updates
 from portfolio.made_of import FUSION, Fuse, find_members
-from portfolio.mcnemar import mcnemar
 from portfolio.promising import most_promising
-from portfolio.records import AdapterRecord, Attention, Compared
+from portfolio.records import AdapterRecord, Attention
 from portfolio.reports.comparison import comparison_in_words
 from portfolio.running import Labelled
 from portfolio.training import Progress, TrainingConfig
@@ -34,7 +32,7 @@ def fused(wish: Fuse) -> Make:
         trials = Trials(host=engine.host, wish=wish, rows=rows, training=training, progress=progress)
         *_, fusion = choices = trials.all_of(members)
         best = fusion if wish.keep == FUSION else best_of(choices)
-        comparison = _compared(choices, best)
+        comparison = compared(choices, best)
         progress.say(comparison_in_words(comparison))
         kept = replace(best.draft, comparison=comparison)
         if best is not fusion:
@@ -59,21 +57,6 @@ def _chosen_members(engine: Engine, wish: Fuse, rows: Rows, progress: Progress) 
 
 
 # What is told of them
-
-
-def _compared(choices: Sequence[Choice], best: Choice) -> tuple[Compared, ...]:
-    return tuple(
-        Compared(
-            choice=choice.name,
-            made_of=choice.made_of,
-            score=choice.score[0],
-            parameters=choice.added,
-            seconds=choice.draft.seconds,
-            p_value=None if choice is best else mcnemar(choice.right, best.right),
-            is_kept=choice is best,
-        )
-        for choice in choices
-    )
 
 
 def _attention(engine: Engine, draft: Draft, rows: Rows) -> Attention:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from portfolio.composing import ensemble, merged, plain, stacked
+from portfolio.composing import ensemble, plain, stacked
 from portfolio.drafts import Make
 from portfolio.fusing import fused
 from portfolio.made_of import EnsembleOf, Fuse, MadeOf, Merge, StackOn
+from portfolio.merging import merged
 from portfolio.methods.config import AdapterConfig
 
 

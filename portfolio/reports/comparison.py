@@ -19,6 +19,7 @@ _NAMES = {  # of a choice, at first mention and after that
     "own": ("the target's own adapter", "the own adapter"),
     "uniform": ("the uniform blend", "the uniform blend"),
     "on top": ("an own adapter on top of a member", "that stack"),
+    "merge": ("the merge", "the merge"),
     "best member": ("the best single member", "that member"),
 }
 

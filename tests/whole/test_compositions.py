@@ -132,6 +132,14 @@ def test_everything_simpler_is_measured_and_the_best_is_kept(add):
     assert all(0 < one.p_value <= 1 for one in record.comparison if not one.is_kept)
 
 
+def test_a_merge_is_kept_and_told_beside_its_members(add):
+    record = add(KINDS["merge"])
+    assert [one.choice for one in record.comparison] == ["best member", "uniform", "merge"]
+    assert [one.is_kept for one in record.comparison] == [False, False, True]
+    assert record.comparison[2].score == record.validation_score
+    assert "merged from garden@1:0.7, harbour@1:0.3 by linear" in record.notes[0]
+
+
 def test_the_exact_versions_of_the_members_are_kept(grown, add):
     record = add(KINDS["with own"])
     own = next(one for one in grown.snapshot().adapters if str(one.ref) == "market@1")
