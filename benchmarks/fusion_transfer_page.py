@@ -15,7 +15,25 @@ SCORES = {"likeness": 1, "log_evidence": 1, "validation_loss": -1, "validation":
 
 def page(results: Sequence[Result]) -> str:
     """Markdown: accuracy by target and size, gain over an own adapter, and how well members were foretold."""
-    return "\n\n".join([_by_target(results), _gains(results), _foretold(results), _costs(results)])
+    return "\n\n".join([_summary(results), _by_target(results), _gains(results), _foretold(results), _costs(results)])
+
+
+def _summary(results: Sequence[Result]) -> str:
+    """Mean over targets, and in brackets the worst target against its own adapter: the README's table."""
+    lines = ["| rows | draws | " + " | ".join(CHOICES) + " |", "|---" * (2 + len(CHOICES)) + "|"]
+    for size in sorted({one["rows"] for one in results}):
+        by_target: dict[str, list[Result]] = {}
+        for one in results:
+            if one["rows"] == size:
+                by_target.setdefault(one["target"], []).append(one)
+        cells = []
+        for choice in CHOICES:
+            mean = 100 * np.mean([_mean(some, choice) for some in by_target.values()])
+            worst = 100 * min(_mean(some, choice) - _mean(some, "own") for some in by_target.values())
+            cells.append(f"{mean:.1f}" if choice == "own" else f"{mean:.1f} ({worst:+.1f})")
+        draws = sorted({len(some) for some in by_target.values()})
+        lines.append(f"| {size} | {'–'.join(map(str, draws))} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def _by_target(results: Sequence[Result]) -> str:
