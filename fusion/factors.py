@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fusion.members import Member
+from fusion.members import Member, or_zeros
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -30,9 +30,9 @@ def side_by_side(members: Sequence[Member], weights: Sequence[float]) -> Member:
     pairs = list(zip(members, weights, strict=True))
     down_bias = up_bias = None
     if any(member.down_bias is not None for member in members):
-        down_bias = torch.cat([_or_zeros(member.down_bias, member.down[:, 0]) for member in members])
+        down_bias = torch.cat([or_zeros(member.down_bias, member.down[:, 0]) for member in members])
     if any(member.up_bias is not None for member in members):
-        biases = [weight * _or_zeros(member.up_bias, member.up[:, 0]) for member, weight in pairs]
+        biases = [weight * or_zeros(member.up_bias, member.up[:, 0]) for member, weight in pairs]
         up_bias = torch.stack(biases).sum(0)
     return Member(
         down=torch.cat([member.down for member in members]),
@@ -65,7 +65,3 @@ def _of_singular_values(u: Tensor, singular: Tensor, v: Tensor, rank: int, *, li
     member = Member(down=(root[:, None] * v[:rank]).to(like), up=(u[:, :rank] * root).to(like))
     whole, lost = float(singular.norm()), float(singular[rank:].norm())
     return Merged(member=member, error=lost / whole if lost else 0.0)
-
-
-def _or_zeros(bias: Tensor | None, like: Tensor) -> Tensor:
-    return torch.zeros_like(like) if bias is None else bias

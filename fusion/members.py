@@ -128,8 +128,8 @@ def stack_members(members: Sequence[Member | None], like: Tensor) -> MemberStack
         rank=max(member.rank for member in acting),
         activations=tuple((activation, len(list(group))) for activation, group in same),
     )
-    down_biases = [_or_zeros(member.down_bias, member.down[:, 0]) for member in acting]
-    up_biases = [_or_zeros(member.up_bias, member.up[:, 0]) for member in acting]
+    down_biases = [or_zeros(member.down_bias, member.down[:, 0]) for member in acting]
+    up_biases = [or_zeros(member.up_bias, member.up[:, 0]) for member in acting]
     return MemberStack(
         layout=layout,
         down=_side_by_side([member.down.T for member in acting], layout.rank, like).T.contiguous(),
@@ -144,5 +144,6 @@ def _side_by_side(tensors: Sequence[Tensor], width: int, like: Tensor) -> Tensor
     return torch.cat([functional.pad(t.detach().to(like), (0, width - t.shape[-1])) for t in tensors], dim=-1)
 
 
-def _or_zeros(bias: Tensor | None, like: Tensor) -> Tensor:
+def or_zeros(bias: Tensor | None, like: Tensor) -> Tensor:
+    """The bias, or zeros in its place."""
     return torch.zeros_like(like) if bias is None else bias

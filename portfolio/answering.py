@@ -9,6 +9,7 @@ router's look already made of the trunk.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -162,9 +163,10 @@ def _answers(
     ]
     probabilities, passes = _ask(engine, batch, trunk, asked, roster)
     attention = _attention(engine, batch, trunk, asked, roster) if roster.is_explained else {}
+    spent = Counter(passes)
     opinions: list[list[_Opinion]] = [[] for _ in routes]
     for index, one in enumerate(asked):
-        opinions[one.row].append(_Opinion(one, probabilities[index], passes.count(index), attention.get(index, ())))
+        opinions[one.row].append(_Opinion(one, probabilities[index], spent[index], attention.get(index, ())))
     upper = len(engine.host.blocks) - engine.host.trunk
     lower = engine.host.trunk if trunk is None else 0  # not run for the router's sake
     return [

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from portfolio.composing import closed_head, trained_alone, trained_on_top
+from portfolio.composing import closed_head, draft_of, trained_alone, trained_on_top
 from portfolio.drafts import Draft, Rows
 from portfolio.hosting.host import Host
 from portfolio.hosting.ready import Updates, blended, passes_of, shared
@@ -154,16 +154,7 @@ class Trials:
             steady(self.training),
             self.progress,
         )
-        adapter = trained.learner.composed()
-        draft = Draft(
-            adapter=adapter,
-            passes=passes_of(adapter, adapters),
-            validation_score=trained.validation_score,
-            epochs=trained.epochs,
-            seconds=trained.seconds,
-            notes=trained.notes,
-            members=tuple(one.member for one in members),
-        )
+        draft = draft_of(trained, trained.learner.composed(), [(one.member, one.adapter) for one in members])
         return self.judged("fusion", f"{wish.gate} over {_refs(members)}", draft)
 
     def found(self, own: Choice) -> Found:

@@ -18,7 +18,7 @@ from portfolio.methods.compositions import Ensemble
 from portfolio.methods.config import AdapterConfig
 from portfolio.records import AdapterRecord, Member
 from portfolio.running import features_under, predict_logits
-from portfolio.training import Progress, TrainingConfig, score_of_logits, train_adapter
+from portfolio.training import L, Progress, Trained, TrainingConfig, score_of_logits, train_adapter
 
 
 def plain(config: AdapterConfig) -> Make:
@@ -33,15 +33,7 @@ def plain(config: AdapterConfig) -> Make:
 def trained_alone(host: Host, config: AdapterConfig, rows: Rows, training: TrainingConfig, progress: Progress) -> Draft:
     """An adapter of its own for the task."""
     trained = train_adapter(host, config, rows.train, rows.validation, len(rows.labels), training, progress)
-    adapter = trained.learner.adapter
-    return Draft(
-        adapter=adapter,
-        passes=passes_of(adapter),
-        validation_score=trained.validation_score,
-        epochs=trained.epochs,
-        seconds=trained.seconds,
-        notes=trained.notes,
-    )
+    return draft_of(trained, trained.learner.adapter)
 
 
 def stacked(wish: StackOn) -> Make:
@@ -68,15 +60,23 @@ def trained_on_top(
     """An adapter of the task's own on top of another; `member` names the one below."""
     labels = len(rows.labels)
     trained = train_adapter(host, config, rows.train, rows.validation, labels, training, progress, below)
-    adapter = trained.learner.stacked(member.digest)
+    return draft_of(trained, trained.learner.stacked(member.digest), [(member, below)])
+
+
+def draft_of(
+    trained: Trained[L],
+    adapter: AdapterWeights | ComposedWeights,
+    members: Sequence[tuple[Member, AdapterWeights]] = (),
+) -> Draft:
+    """What was trained, as a version to be; `members` are what it is made of, in the order of its config."""
     return Draft(
         adapter=adapter,
-        passes=passes_of(adapter, [below]),
+        passes=passes_of(adapter, [weights for _, weights in members]),
         validation_score=trained.validation_score,
         epochs=trained.epochs,
         seconds=trained.seconds,
         notes=trained.notes,
-        members=(member,),
+        members=tuple(member for member, _ in members),
     )
 
 

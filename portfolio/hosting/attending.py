@@ -13,6 +13,7 @@ from portfolio.hosting.encode import Batch
 from portfolio.hosting.host import Host
 from portfolio.hosting.plan import Blended, Plan, Trunk, Update
 from portfolio.hosting.ready import Updates
+from portfolio.hosting.sites import place_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class _Watched:
 
 def attended_blocks(updates: Updates) -> tuple[int, ...]:
     """The blocks of the base in which a fusion of these updates chooses."""
-    return tuple(sorted({_block_of(key) for key in _fusions(updates)}))
+    return tuple(sorted({place_of(key)[0] for key in _fusions(updates)}))
 
 
 def attend(host: Host, updates: Updates, batch: Batch, trunk: Trunk | None = None) -> Tensor:
@@ -48,7 +49,7 @@ def attend(host: Host, updates: Updates, batch: Batch, trunk: Trunk | None = Non
     share = mask / mask.sum(1, keepdim=True)  # (batch, time)
     by_block: dict[int, list[Tensor]] = {}
     for key, (weights,) in seen.items():
-        by_block.setdefault(_block_of(key), []).append(torch.einsum("btk,bt->bk", weights, share))
+        by_block.setdefault(place_of(key)[0], []).append(torch.einsum("btk,bt->bk", weights, share))
     attended: Tensor = torch.stack([torch.stack(by_block[block]).mean(0) for block in sorted(by_block)], dim=1)
     return attended
 
@@ -59,7 +60,3 @@ def _fusions(updates: Updates) -> Mapping[str, FoldedFusion]:
         if len(here) == 1 and isinstance(here[0], Blended) and isinstance(here[0].blend, FoldedFusion):
             found[key] = here[0].blend
     return found
-
-
-def _block_of(key: str) -> int:
-    return int(key.partition(".")[0])

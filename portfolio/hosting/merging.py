@@ -13,14 +13,15 @@ from dataclasses import dataclass
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from fusion.members import Member, identity
+from fusion.members import Member
 from fusion.merging import MERGERS, Merger, merge
 from portfolio.errors import ConfigError, require
+from portfolio.hosting.ready import as_member
+from portfolio.hosting.sites import place_of
 from portfolio.hosting.weights import AdapterWeights
 from portfolio.methods.bottleneck import PLACEMENTS, BottleneckConfig
 from portfolio.methods.config import AdapterConfig
 from portfolio.methods.lora import EVERY_LINEAR, LoraConfig
-from portfolio.methods.low_rank import ACTIVATIONS, LowRank
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +66,8 @@ def merge_adapters(
     there = [adapter.updates() for adapter in adapters]
     merged: dict[str, Member] = {}
     worst = 0.0
-    for key in sorted({key for updates in there for key in updates}, key=_place):
-        here = [_member(updates[key]) if key in updates else None for updates in there]
+    for key in sorted({key for updates in there for key in updates}, key=place_of):
+        here = [as_member(updates[key]) if key in updates else None for updates in there]
         try:
             result = merge(here, weights, merger, generator)
         except ValueError as error:
@@ -74,7 +75,7 @@ def merge_adapters(
         merged[key] = result.member
         worst = max(worst, result.error)
     rank = max(member.rank for member in merged.values())
-    blocks = tuple(sorted({_place(key)[0] for key in merged}))
+    blocks = tuple(sorted({place_of(key)[0] for key in merged}))
     return MergedAdapter(config=_with_rank(config, rank, blocks), sites=_table(merged, rank, blocks), error=worst)
 
 
@@ -116,19 +117,9 @@ def _with_rank(
     return BottleneckConfig(rank=rank, placement=config.placement, activation=config.activation, blocks=blocks)
 
 
-def _member(update: LowRank) -> Member:
-    return Member(
-        down=update.down,
-        down_bias=update.down_bias,
-        up=update.up,
-        up_bias=update.up_bias,
-        activation=identity if update.activation == "identity" else ACTIVATIONS[update.activation],
-    )
-
-
 def _table(merged: Mapping[str, Member], rank: int, blocks: Sequence[int]) -> dict[str, dict[str, Tensor]]:
     """Weights of this rank for every kind of site in every block; 0 where no adapter acts."""
-    of_kind = {_place(key)[1]: member for key, member in merged.items()}
+    of_kind = {place_of(key)[1]: member for key, member in merged.items()}
     table: dict[str, dict[str, Tensor]] = {}
     for block in blocks:
         for kind, like in of_kind.items():
@@ -150,9 +141,3 @@ def _padded(member: Member, rank: int) -> dict[str, Tensor]:
     if member.up_bias is not None:
         weights["up_bias"] = member.up_bias
     return {name: tensor.detach().clone() for name, tensor in weights.items()}
-
-
-def _place(key: str) -> tuple[int, str]:
-    """`3.ffn_output` -> (3, `ffn_output`)"""
-    block, _, kind = key.partition(".")
-    return int(block), kind

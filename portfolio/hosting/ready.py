@@ -15,9 +15,10 @@ from torch import Tensor
 
 from fusion.config import FusionConfig, LightConfig
 from fusion.gates import Gate, GateConfig, fixed, folded, fresh_gate
-from fusion.members import Member
+from fusion.members import Member, identity
 from portfolio.errors import ConfigError, DamagedBlob, require
 from portfolio.hosting.plan import Blended, OnTop, Shared, Update
+from portfolio.hosting.sites import reads_own_output
 from portfolio.hosting.weights import AdapterWeights, ComposedWeights, Head
 from portfolio.methods.compositions import LIGHT, Blend, Ensemble, Fusion, Stack
 from portfolio.methods.config import AdapterConfig
@@ -111,11 +112,6 @@ def on_top(
     return acting
 
 
-def reads_own_output(key: str) -> bool:
-    """Whether the site's adapter reads what the module writes, rather than what it reads."""
-    return key.partition(".")[2] in ("attention_output", "ffn_output")
-
-
 # Gates of a fusion
 
 
@@ -123,7 +119,7 @@ def members_at(members: Sequence[AdapterWeights]) -> dict[str, tuple[Member | No
     """Site key -> the members as the package `fusion` takes them, None for one that does not act there."""
     updates = [member.updates() for member in members]
     keys = dict.fromkeys(key for one in updates for key in one)
-    return {key: tuple(None if key not in one else _member(one[key]) for one in updates) for key in keys}
+    return {key: tuple(None if key not in one else as_member(one[key]) for one in updates) for key in keys}
 
 
 def gate_config(config: Fusion) -> GateConfig:
@@ -216,11 +212,12 @@ def _weighed(update: LowRank, weight: float) -> LowRank:
     return replace(update, up=update.up * weight, up_bias=None if update.up_bias is None else update.up_bias * weight)
 
 
-def _member(update: LowRank) -> Member:
+def as_member(update: LowRank) -> Member:
+    """What an adapter does at one site, as the package `fusion` takes it."""
     return Member(
         down=update.down.detach(),
         down_bias=None if update.down_bias is None else update.down_bias.detach(),
         up=update.up.detach(),
         up_bias=None if update.up_bias is None else update.up_bias.detach(),
-        activation=ACTIVATIONS[update.activation],
+        activation=identity if update.activation == "identity" else ACTIVATIONS[update.activation],
     )

@@ -28,6 +28,7 @@ class Layout:
     ffn_output: str  # the linear layer that ends the feed-forward layer
 
 
+_ENDS = ("attention_output", "ffn_output")  # kinds of sites at the end of a sub-layer, which read what it writes
 _BERT = Layout("encoder.layer", "attention.output.dense", "intermediate", "output.dense")
 _LLAMA = Layout("layers", "self_attn.o_proj", "mlp", "mlp.down_proj")
 
@@ -61,6 +62,17 @@ class Site:
     @property
     def key(self) -> str:
         return f"{self.block}.{self.kind}"
+
+
+def place_of(key: str) -> tuple[int, str]:
+    """`3.ffn_output` -> (3, `ffn_output`)"""
+    block, _, kind = key.partition(".")
+    return int(block), kind
+
+
+def reads_own_output(key: str) -> bool:
+    """Whether an adapter at this site reads what the module writes, rather than what that reads."""
+    return place_of(key)[1] in _ENDS
 
 
 def blocks_of(model: PreTrainedModel) -> nn.ModuleList:
@@ -109,9 +121,8 @@ def _fits(site: Site, kind: str) -> bool:
 
 
 def _sites_of_block(number: int, block: nn.Module, layout: Layout) -> list[Site]:
-    ends = {"attention_output": layout.attention_output, "ffn_output": layout.ffn_output}
     sites = []
-    for kind, name in ends.items():
+    for kind, name in zip(_ENDS, (layout.attention_output, layout.ffn_output), strict=True):
         width = linear_shape(block.get_submodule(name)).features_out
         shape = SiteShape(width, width)
         sites.append(Site(block=number, kind=kind, reads=name, reads_input=False, writes=name, shape=shape))
