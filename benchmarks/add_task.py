@@ -14,14 +14,11 @@ import argparse
 import json
 import os
 import platform
-import subprocess
 import sys
 import time
-import venv
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # before this file's directory, whose routing.py hides the package
 
@@ -29,6 +26,7 @@ import numpy as np
 import torch
 import transformers
 from add_task_page import OURS, PEER, TRUNK_PASS, Key, page, summary
+from peer_process import PeerProcess, peer_python
 from peers.training_rig import DATA, FULL, HEAD, LABELS, batches_of, full_fine_tuning, head_only, make_rows
 
 from portfolio.hosting.base import MINILM, load_base
@@ -171,15 +169,12 @@ class Peer:
     """The `adapters` library in a process of its own."""
 
     def __init__(self, base: str, settings: Settings) -> None:
-        command = [str(_environment(settings.work)), str(HERE / "peers" / "adapters_training.py"), "--base", base]
+        python = peer_python(settings.work, ADAPTERS, f"torch=={torch.__version__.partition('+')[0]}")
+        command = [str(python), str(HERE / "peers" / "adapters_training.py"), "--base", base]
         command += ["--rows", str(settings.rows), "--batch-size", str(settings.batch_size)]
         command += ["--threads", str(settings.threads), "--ranks", *map(str, settings.ranks)]
-        # PYTHONPATH would let this environment's packages into the other one.
-        outside = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        self._process = subprocess.Popen(
-            command, env=outside, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
-        )
-        hello = self._answer()
+        self._process = PeerProcess("the adapters library", command)
+        hello = self._process.hello
         self.versions: dict[str, str] = hello["versions"]
         self.names: list[str] = hello["contestants"]
 
@@ -187,39 +182,10 @@ class Peer:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._process.kill()
-        self._process.wait()
+        self._process.close()
 
     def measure(self, name: str) -> Measure:
-        return lambda data: self._ask(data, name)
-
-    def _ask(self, data: str, name: str) -> float:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"data": data, "name": name}) + "\n")
-        self._process.stdin.flush()
-        return float(self._answer()["seconds"])
-
-    def _answer(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            sys.exit(f"expected an answer of the adapters library, but its process ended: {self._process.wait()}")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
-
-
-def _environment(work: Path) -> Path:
-    """The Python of the peer's virtual environment, made if it is not there whole; the same torch as here."""
-    version = torch.__version__.partition("+")[0]
-    directory = work.expanduser().resolve() / f"{ADAPTERS}-torch-{version}-python-{platform.python_version()}"
-    python = directory / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    whole = directory / "whole"
-    if not whole.exists():
-        print(f"making {directory} with torch {version} and {ADAPTERS}; some minutes", file=sys.stderr)
-        venv.create(directory, with_pip=True, clear=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", f"torch=={version}", ADAPTERS], check=True)
-        whole.touch()
-    return python
+        return lambda data: float(self._process.ask({"data": data, "name": name})["seconds"])
 
 
 def _rounds(contestants: Mapping[Key, Measure], rounds: int) -> dict[str, dict[Key, list[float]]]:

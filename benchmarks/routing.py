@@ -42,7 +42,7 @@ from benchmarks.routing_figures import figures_of, mean_of
 from benchmarks.routing_flips import flips_of
 from benchmarks.routing_ours import Ours, OursWhole
 from benchmarks.routing_page import figures_table, flips_table, portfolios_table
-from benchmarks.routing_peer import ALL_WAYS, AS_IT_COMES, PeerProcess, SemanticRouter
+from benchmarks.routing_peer import ALL_WAYS, AS_IT_COMES, Library, SemanticRouter
 from benchmarks.routing_portfolios import grown
 from benchmarks.routing_problems import Budget, Problem, all_sets, domains, drawn_intents
 from benchmarks.routing_texts import CHANGES, changed
@@ -97,7 +97,7 @@ class Settings:
 class Bench:
     """Everything that the parts share."""
 
-    def __init__(self, settings: Settings, data: Path, peer: PeerProcess | None) -> None:
+    def __init__(self, settings: Settings, data: Path, peer: Library | None) -> None:
         base = load_base(MINILM)
         host = Host(base, trunk=base.model.config.num_hidden_layers // 2)
         self.settings = settings
@@ -118,7 +118,7 @@ class Bench:
         every = [*self.on_all_columns, *best_way]
         return [*every, *(OnLastBlock(inner=one, width=self.features.block_width) for one in every[2:])]
 
-    def _semantic_router(self, peer: PeerProcess, ways: Sequence[str]) -> SemanticRouter:
+    def _semantic_router(self, peer: Library, ways: Sequence[str]) -> SemanticRouter:
         return SemanticRouter(peer, ways, self.settings.peer_rows)
 
     def domains(self) -> Problem:
@@ -146,7 +146,7 @@ def main() -> None:
         stack.enter_context(threadpool_limits(settings.threads))
         peer = None
         if settings.data is not None and settings.peer_rows:
-            peer = stack.enter_context(PeerProcess(settings.work, settings.threads))
+            peer = stack.enter_context(Library(settings.work, settings.threads))
         for name, find in _parts(settings, peer).items():
             outcome = find()
             print(f"\n## {name}\n\n{outcome.page}\n", flush=True)
@@ -154,7 +154,7 @@ def main() -> None:
                 _keep(settings.output, settings.split, name, _about(settings, peer) | {"figures": outcome.figures})
 
 
-def _parts(settings: Settings, peer: PeerProcess | None) -> dict[str, Callable[[], Outcome]]:
+def _parts(settings: Settings, peer: Library | None) -> dict[str, Callable[[], Outcome]]:
     """The parts asked for, each ready to be run."""
     if settings.data is None:
         return {"portfolios": lambda: _portfolios(settings.portfolios)}
@@ -234,7 +234,7 @@ def _keep(file: Path, split: str, part: str, found: dict[str, Any]) -> None:
     file.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
 
 
-def _about(settings: Settings, peer: PeerProcess | None) -> dict[str, Any]:
+def _about(settings: Settings, peer: Library | None) -> dict[str, Any]:
     """How these figures came about."""
     return {
         "command": settings.command,

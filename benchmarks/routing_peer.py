@@ -5,12 +5,7 @@ The environment is made on the first run, from the package index. Embeddings go 
 
 from __future__ import annotations
 
-import json
 import os
-import platform
-import subprocess
-import sys
-import venv
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.peer_process import PeerProcess, peer_python
 from benchmarks.routing_contestants import Fitted, Float64, Routed
 from benchmarks.routing_data import Float32
 from benchmarks.routing_problems import Problem
@@ -28,27 +24,21 @@ ALL_WAYS = ("mean", "max", "sum")
 _SCRIPT = Path(__file__).parent / "peers" / "semantic_router_peer.py"
 
 
-class PeerProcess:
-    """The library in its own process, answering one question at a time."""
+class Library:
+    """The library in its own process, with a folder for the features that go over."""
 
     def __init__(self, work: Path, threads: int) -> None:
         """Args: work: a directory that keeps the environment from run to run."""
         self._exchange = TemporaryDirectory()
-        self._process = subprocess.Popen(
-            [str(_environment(work)), str(_SCRIPT)],
-            env=_variables(threads),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            encoding="utf-8",
-        )
-        self.versions: dict[str, str] = self._answer()["versions"]
+        command = [str(peer_python(work, REQUIREMENT)), str(_SCRIPT)]
+        self._process = PeerProcess("semantic-router", command, _variables(threads))
+        self.versions: dict[str, str] = self._process.hello["versions"]
 
-    def __enter__(self) -> PeerProcess:
+    def __enter__(self) -> Library:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._process.kill()
-        self._process.wait()
+        self._process.close()
         self._exchange.cleanup()
 
     def file(self, name: str, features: Float32) -> str:
@@ -58,24 +48,13 @@ class PeerProcess:
         return str(path)
 
     def ask(self, question: dict[str, Any]) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(question) + "\n")
-        self._process.stdin.flush()
-        return self._answer()
-
-    def _answer(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            sys.exit(f"expected an answer of semantic-router, but its process ended: {self._process.wait()}")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+        return self._process.ask(question)
 
 
 class SemanticRouter:
     """Routes are tasks, utterances are training texts, `fit` as its documentation says."""
 
-    def __init__(self, process: PeerProcess, ways: Sequence[str], most_rows: int | None) -> None:
+    def __init__(self, process: Library, ways: Sequence[str], most_rows: int | None) -> None:
         """
         Args:
             ways: to bring the scores of a route's utterances together; the one that is best on the calibration rows.
@@ -106,7 +85,7 @@ class SemanticRouter:
 
 
 class _FittedPeer:
-    def __init__(self, process: PeerProcess, problem: Problem, kept: Sequence[int], way: str, index_bytes: int) -> None:
+    def __init__(self, process: Library, problem: Problem, kept: Sequence[int], way: str, index_bytes: int) -> None:
         self._process = process
         self._way = way
         self._number = {name: number for number, name in enumerate(problem.tasks)}
@@ -143,19 +122,7 @@ def _numbers(values: Sequence[float]) -> Float64:
 
 
 def _variables(threads: int) -> dict[str, str]:
-    """This process's, with threads fixed; PYTHONPATH would let this environment's packages into the other one."""
-    outside = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    return outside | {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
-
-
-def _environment(work: Path) -> Path:
-    """The Python of the library's virtual environment, made if it is not there whole."""
-    directory = work.expanduser().resolve() / f"{REQUIREMENT}-python-{platform.python_version()}"
-    python = directory / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    whole = directory / "whole"
-    if not whole.exists():
-        print(f"making {directory} with {REQUIREMENT}; about a minute", file=sys.stderr)
-        venv.create(directory, with_pip=True, clear=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", REQUIREMENT], check=True)
-        whole.touch()
-    return python
+    """This process's, with threads fixed."""
+    return dict(os.environ) | {
+        name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    }
