@@ -11,12 +11,22 @@ from pathlib import Path
 from portfolio.asking import ReadAgain, asker
 from portfolio.engine import Engine, load_centroids, settings_of
 from portfolio.errors import DataError, NotFound, require
-from portfolio.evaluation import EvaluationSet, KnownTask, measure
+from portfolio.evaluation import EvaluationSet, KnownTask, Measured, measure
 from portfolio.hosting.trunk import prepare
-from portfolio.records import BARE_BASE, NOBODY, FirstLook, RouterState, RouterWishes, Snapshot, TaskRecord
+from portfolio.records import (
+    BARE_BASE,
+    NOBODY,
+    Cell,
+    FirstLook,
+    Results,
+    RouterState,
+    RouterWishes,
+    Snapshot,
+    TaskRecord,
+)
 from portfolio.refs import require_known
 from portfolio.router_cache import is_large
-from portfolio.store.store import GenerationMoved
+from portfolio.store.store import GenerationMoved, Store
 from portfolio.tasks.columns import GUESS
 from portfolio.tasks.files import read_texts
 from routing.calibration import choose_shrinkage
@@ -46,6 +56,15 @@ def known_tasks(engine: Engine, snapshot: Snapshot) -> list[KnownTask]:
         )
         for task in snapshot.tasks
     ]
+
+
+def results_of(store: Store, measured: Measured, foretold: Sequence[Cell] = ()) -> Results:
+    """What a commit is told of a measurement; what became of the rows is put on disk.
+
+    Args:
+        foretold: cells of an earlier step.
+    """
+    return Results(cells=(*foretold, *measured.cells), outcomes=store.put(measured.outcomes.to_bytes()))
 
 
 def totals_of(engine: Engine, snapshot: Snapshot) -> Totals:
@@ -205,9 +224,12 @@ def _recalibrate(
         return Calibrated(state=state, quality=quality)
     if blob is not None:
         store.put(blob)
-    cells = measure(snapshot.tasks[-1].name, known, router, asker(engine, snapshot, read_again))
+    measured = measure(snapshot.tasks[-1].name, known, router, asker(engine, snapshot, read_again))
     store.commit_router(
-        expected_generation=snapshot.generation, router=state, cells=cells, detail=dataclasses.asdict(wishes)
+        expected_generation=snapshot.generation,
+        router=state,
+        results=results_of(store, measured),
+        detail=dataclasses.asdict(wishes),
     )
     return Calibrated(state=state, quality=quality)
 

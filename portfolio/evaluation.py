@@ -3,6 +3,8 @@
 What is kept of a task for this is no text: the router's features of its validation and test rows, their labels, and
 what its own adapter said. A row that goes to its own task needs no model again. A row that goes astray is wrong for
 certain unless the other task knows its label; only then is the other adapter asked.
+
+What became of every row is kept beside the scores, so that a report can say which rows a task lost, and to whom.
 """
 
 from __future__ import annotations
@@ -16,11 +18,13 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from portfolio.errors import DamagedBlob
+from portfolio.outcomes import NOBODY, UNASKED, Bool, Float32, Int8, Int32, Outcomes, TaskOutcomes
 from portfolio.records import UNKNOWN_LABEL, Cell
 from routing.cascade import Cascade
 from routing.decision import Choices
 
-Float32 = npt.NDArray[np.float32]
+LED_BY = 16  # tasks named for a row that went astray, to find its own among them
+
 Int64 = npt.NDArray[np.int64]
 
 
@@ -87,13 +91,21 @@ class Astray:
 AskAstray = Callable[[KnownTask, Sequence[Astray]], list[bool] | None]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Measured:
+    """One row of the results matrices, and what became of the rows behind it."""
+
+    cells: tuple[Cell, ...]
+    outcomes: Outcomes
+
+
 def measure(
     step: str,
     tasks: Sequence[KnownTask],
     router: Cascade,
     ask: AskAstray,
     others: Sequence[KnownTask] = (),
-) -> list[Cell]:
+) -> Measured:
     """The row of the results matrices named `step`: one cell for each of `tasks`, forced choices.
 
     A cell's routed score is None where rows went astray to adapters that would have to be asked and the texts are gone.
@@ -102,42 +114,100 @@ def measure(
         others: tasks that the router knows and that are not measured.
     """
     labels = {task.name: task.labels for task in (*tasks, *others)}
-    return [_cell(step, task, labels, router, ask) for task in tasks]
+    measured = [_measure(step, task, labels, router, ask) for task in tasks]
+    outcomes = Outcomes(names=router.tasks, tasks=tuple(outcomes for _, outcomes in measured))
+    return Measured(cells=tuple(cell for cell, _ in measured), outcomes=outcomes)
 
 
-def _cell(step: str, task: KnownTask, labels: Mapping[str, Sequence[str]], router: Cascade, ask: AskAstray) -> Cell:
+def _measure(
+    step: str, task: KnownTask, labels: Mapping[str, Sequence[str]], router: Cascade, ask: AskAstray
+) -> tuple[Cell, TaskOutcomes]:
     rows = task.rows
-    count = len(rows.test_labels)
-    if count == 0:
-        return Cell(step=step, task=task.name, rows=0)
-    own = rows.test_predictions == rows.test_labels
+    if len(rows.test_labels) == 0:
+        return Cell(step=step, task=task.name, rows=0), _outcomes_of_no_row(task.name)
     choices = router.choose(rows.test_features).choices
-    kept = ~choices.abstain
-    chosen_names = [router.tasks[number] for number in choices.tasks]
-    home = np.array([name == task.name for name in chosen_names])
-    astray = []
-    for row in np.flatnonzero(~home):
-        label, chosen = task.label_of(int(rows.test_labels[row])), chosen_names[row]
-        if label is not None and label in labels[chosen]:
-            astray.append(Astray(row=int(row), label=label, chosen=chosen))
-    right: npt.NDArray[np.bool_] | None = own & home
-    said = ask(task, astray) if astray else []
-    if said is None:
-        right = None
-    elif right is not None:
-        right[[one.row for one in astray]] = said
+    own = rows.test_predictions == rows.test_labels
+    home = np.array([router.tasks[number] == task.name for number in choices.tasks])
+    right = _right(task, own & home, choices, labels, router.tasks, ask)
+    runner_up, lead = _leads(task, np.flatnonzero(~home), router)
+    outcomes = TaskOutcomes(
+        task=task.name,
+        own_right=own,
+        chosen=choices.tasks.astype(np.int32),
+        right=right,
+        kept=~choices.abstain,
+        runner_up=runner_up,
+        lead=lead,
+    )
+    floor = _floor(task, labels, router.tasks, router.whole.choose(rows.test_features))
+    return _cell(step, outcomes, home, floor=floor, baseline=rows.baseline), outcomes
+
+
+def _cell(step: str, outcomes: TaskOutcomes, home: Bool, *, floor: float, baseline: float) -> Cell:
+    right, kept = outcomes.right == 1, outcomes.kept
+    is_known = not (outcomes.right == UNASKED).any()
     return Cell(
         step=step,
-        task=task.name,
-        rows=count,
-        oracle=float(own.mean()),
-        routed=None if right is None else float(right.mean()),
+        task=outcomes.task,
+        rows=len(home),
+        oracle=float(outcomes.own_right.mean()),
+        routed=float(right.mean()) if is_known else None,
         routing=float(home.mean()),
         coverage=float(kept.mean()),
-        selective=float(right[kept].mean()) if right is not None and kept.any() else None,
-        floor=_floor(task, labels, router.tasks, router.whole.choose(rows.test_features)),
-        baseline=rows.baseline,
-        astray_right=None if right is None else float((right & ~home).mean()),
+        selective=float(right[kept].mean()) if is_known and kept.any() else None,
+        floor=floor,
+        baseline=baseline,
+        astray_right=float((right & ~home).mean()) if is_known else None,
+    )
+
+
+def _right(
+    task: KnownTask,
+    own_at_home: Bool,
+    choices: Choices,
+    labels: Mapping[str, Sequence[str]],
+    tasks: Sequence[str],
+    ask: AskAstray,
+) -> Int8:
+    """(N,): 1 where the row is answered rightly, 0 where not, UNASKED where nobody could be asked."""
+    astray = []
+    for row, number in enumerate(choices.tasks):
+        label, chosen = task.label_of(int(task.rows.test_labels[row])), tasks[number]
+        if chosen != task.name and label is not None and label in labels[chosen]:
+            astray.append(Astray(row=row, label=label, chosen=chosen))
+    right = own_at_home.astype(np.int8)
+    said = ask(task, astray) if astray else []
+    right[[one.row for one in astray]] = UNASKED if said is None else said
+    return right
+
+
+def _leads(task: KnownTask, astray: Int64, router: Cascade) -> tuple[Int32, Float32]:
+    """(N,) each: of rows that went astray, the second best task, and how far the best is ahead of their own."""
+    features = task.rows.test_features
+    runner_up, lead = np.full(len(features), NOBODY, dtype=np.int32), np.zeros(len(features), dtype=np.float32)
+    if not len(astray):
+        return runner_up, lead
+    number = {name: index for index, name in enumerate(router.tasks)}
+    some = features[astray]
+    looked = router.route(some[:, : router.first_width], lambda rows: some[rows], top_k=min(LED_BY, len(number)))
+    for row, one in zip(astray, looked, strict=True):
+        decision = one.decision
+        scores = dict(zip(decision.tasks, decision.scores, strict=True))
+        runner_up[row] = NOBODY if decision.runner_up is None else number[decision.runner_up]
+        lead[row] = decision.scores[0] - scores.get(task.name, 0.0)
+    return runner_up, lead
+
+
+def _outcomes_of_no_row(task: str) -> TaskOutcomes:
+    numbers = np.zeros(0, dtype=np.int32)
+    return TaskOutcomes(
+        task=task,
+        own_right=np.zeros(0, dtype=np.bool_),
+        chosen=numbers,
+        right=np.zeros(0, dtype=np.int8),
+        kept=np.zeros(0, dtype=np.bool_),
+        runner_up=numbers,
+        lead=np.zeros(0, dtype=np.float32),
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from portfolio.asking import Newcomer, ReadAgain, asker
-from portfolio.calibrating import calibrated_router, known_tasks, totals_of, totals_without, wishes_of
+from portfolio.calibrating import calibrated_router, known_tasks, results_of, totals_of, totals_without, wishes_of
 from portfolio.drafts import Draft, Make, Rows
 from portfolio.engine import Engine, Moment, champion_of, load_centroids
 from portfolio.errors import Conflict, DataError
@@ -24,7 +24,7 @@ from portfolio.loading import load_passes
 from portfolio.members import require_unneeded
 from portfolio.methods.compositions import composition_to_json
 from portfolio.methods.table import config_to_json
-from portfolio.records import BARE_BASE, UNKNOWN_LABEL, AdapterRecord, Cell, Snapshot, TaskRecord, to_json
+from portfolio.records import BARE_BASE, UNKNOWN_LABEL, AdapterRecord, Cell, Results, Snapshot, TaskRecord, to_json
 from portfolio.refs import require_all_known, require_free
 from portfolio.running import Labelled, predict_logits
 from portfolio.store.store import GenerationMoved, Store
@@ -163,8 +163,14 @@ def _join(
     router, state, _ = calibrated_router(
         engine, totals, {**centroids, name: learned.centroids}, known, wishes_of(snapshot)
     )
-    cells = [*foretold, *measure(name, known, router, asker(engine, snapshot, read_again, learned.newcomer))]
-    store.commit_task(expected_generation=snapshot.generation, task=task, adapters=adapters, router=state, cells=cells)
+    measured = measure(name, known, router, asker(engine, snapshot, read_again, learned.newcomer))
+    store.commit_task(
+        expected_generation=snapshot.generation,
+        task=task,
+        adapters=adapters,
+        router=state,
+        results=results_of(store, measured, foretold),
+    )
 
 
 def remove_tasks(engine: Engine, names: Sequence[str], *, read_again: ReadAgain) -> None:
@@ -195,14 +201,14 @@ def _leave(engine: Engine, names: Sequence[str], read_again: ReadAgain) -> None:
             "portfolio calibrate --fallback none"
         )
     staying = tuple(task for task in snapshot.tasks if task.name not in names)
-    state, cells = None, []
+    state, results = None, Results()
     if staying:
         totals = totals_without(engine, snapshot, [task for task in snapshot.tasks if task.name in names])
         known = [task for task in known_tasks(engine, snapshot) if task.name not in names]
         centroids = {task.name: load_centroids(store, task) for task in staying}
         router, state, _ = calibrated_router(engine, totals, centroids, known, wishes)
-        cells = measure(staying[-1].name, known, router, asker(engine, snapshot, read_again))
-    store.commit_removal(expected_generation=snapshot.generation, names=names, router=state, cells=cells)
+        results = results_of(store, measure(staying[-1].name, known, router, asker(engine, snapshot, read_again)))
+    store.commit_removal(expected_generation=snapshot.generation, names=names, router=state, results=results)
 
 
 def evaluate(engine: Engine, *, read_again: ReadAgain) -> None:
@@ -225,8 +231,9 @@ def _measure_all_again(engine: Engine, read_again: ReadAgain) -> None:
     if router is None:
         return
     known = [_measured_again(engine, snapshot, task, read_again) for task in snapshot.tasks]
-    cells = measure(snapshot.tasks[-1].name, known, router, asker(engine, snapshot, read_again))
-    engine.store.commit_cells(expected_generation=snapshot.generation, cells=cells)
+    measured = measure(snapshot.tasks[-1].name, known, router, asker(engine, snapshot, read_again))
+    results = results_of(engine.store, measured)
+    engine.store.commit_results(expected_generation=snapshot.generation, results=results)
 
 
 def _measured_again(engine: Engine, snapshot: Snapshot, task: TaskRecord, read_again: ReadAgain) -> KnownTask:
@@ -293,5 +300,5 @@ def _foretold(engine: Engine, now: Moment, learned: _Learned) -> list[Cell]:
         return []
     known = known_tasks(engine, snapshot)
     ask = asker(engine, snapshot, lambda task: None, learned.newcomer)
-    [cell] = measure(snapshot.tasks[-1].name, [learned.known], now.router, ask, others=known)
+    [cell] = measure(snapshot.tasks[-1].name, [learned.known], now.router, ask, others=known).cells
     return [Cell(step=cell.step, task=cell.task, rows=cell.rows, routed=cell.routed, baseline=cell.baseline)]

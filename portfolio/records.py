@@ -171,6 +171,14 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Results:
+    """What one change measured."""
+
+    cells: tuple[Cell, ...] = ()  # those of the last step come last
+    outcomes: str | None = None  # digest: what became of every test row of that step (outcomes.py); None: none measured
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RouterWishes:
     """What the owner of a portfolio asks of its router. Kept when tasks come and go."""
 
@@ -207,6 +215,18 @@ class RouterState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """One of the changes after which tasks were measured. Never changed or removed, also where its tasks go."""
+
+    generation: int  # that the change made
+    at: str  # ISO 8601, UTC
+    action: str  # `add-task`, `remove-task`, `measure`, `calibrated`
+    subject: str  # the task that came or went, `router`, or the step that was measured again
+    step: str  # the last task at that moment: the row of the results matrices
+    outcomes: str  # digest: what became of every test row (outcomes.py)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """One consistent reading of a portfolio."""
 
@@ -216,6 +236,7 @@ class Snapshot:
     adapters: tuple[AdapterRecord, ...]
     cells: tuple[Cell, ...]
     router: RouterState | None  # None while there is no task
+    moments: tuple[Moment, ...] = ()  # oldest first; none of what was measured before they were kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

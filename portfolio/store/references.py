@@ -16,13 +16,13 @@ from collections.abc import Iterable
 from portfolio.records import RouterState
 from portfolio.store.adapter_rows import read_attention_blobs
 from portfolio.store.blobs import Blobs
-from portfolio.store.rows import checksum, insert, read_router
+from portfolio.store.rows import checksum, insert, read_moments, read_router
 
 KEPT_CHANGES = 8
 KEPT_S = 600.0
 
 # Every column that refers to a blob, with what the blob is called in messages; what a column of JSON
-# names is in `read_attention_blobs` and `router_blobs`.
+# names is in `read_attention_blobs` and `router_blobs`; moments, which older portfolios lack, are read apart.
 _REFERENCES = """
     SELECT centroids AS digest, 'centroids of task ' || name AS used_as FROM task
     UNION ALL SELECT scatter, 'scatter of task ' || name FROM task
@@ -38,6 +38,8 @@ def blob_uses(db: sqlite3.Connection) -> dict[str, list[str]]:
         uses.setdefault(str(digest), []).append(str(used_as))  # damage can turn a text into bytes
     for blob in read_attention_blobs(db):
         uses.setdefault(str(blob.digest), []).append(f"attention of adapter {blob.ref}")
+    for moment in read_moments(db):
+        uses.setdefault(moment.outcomes, []).append(f"outcomes of generation {moment.generation}")
     for digest, used_as in router_blobs(read_router(db)).items():
         uses.setdefault(str(digest), []).append(used_as)
     return uses

@@ -19,6 +19,7 @@ from portfolio.records import (
     BaseContract,
     Cell,
     FirstLook,
+    Moment,
     RouterState,
     RouterWishes,
     Source,
@@ -26,6 +27,7 @@ from portfolio.records import (
     from_json,
     to_json,
 )
+from portfolio.store.schema import knows_moments
 
 _Record = TypeVar("_Record")
 _Values = dict[str, Any]  # column name to value
@@ -216,6 +218,18 @@ def read_events(db: sqlite3.Connection) -> tuple[Event, ...]:
     """All events, oldest first; by number, as a clock may have gone backwards."""
     rows = db.execute("SELECT at, action, subject, detail FROM event ORDER BY number")
     return tuple(decoded("event", row, lambda values: Event(**dict(values))) for row in rows)
+
+
+def insert_moment(db: sqlite3.Connection, moment: Moment) -> None:
+    insert(db, "moment", dataclasses.asdict(moment))
+
+
+def read_moments(db: sqlite3.Connection) -> tuple[Moment, ...]:
+    """All moments, oldest first; none in a portfolio of an older schema."""
+    if not knows_moments(db):
+        return ()
+    rows = db.execute("SELECT generation, at, action, subject, step, outcomes FROM moment ORDER BY generation")
+    return tuple(decoded("moment", row, lambda values: Moment(**dict(values))) for row in rows)
 
 
 # Shared by all tables

@@ -171,11 +171,33 @@ def _members(db: sqlite3.Connection) -> None:
     db.execute("CREATE INDEX member_of ON member (member_name, member_version)")
 
 
-MIGRATIONS: tuple[Migration, ...] = (_first_tables, _routing, _members)  # append only; the first is number 1
+def _moments(db: sqlite3.Connection) -> None:
+    """What became of every test row, at every change that measured."""
+    db.execute(
+        """
+        CREATE TABLE moment (
+            generation INTEGER PRIMARY KEY NOT NULL,  -- that the change made
+            at TEXT NOT NULL,
+            action TEXT NOT NULL,  -- this and the next three stay when tasks go, so they refer to none
+            subject TEXT NOT NULL,
+            step TEXT NOT NULL,
+            outcomes TEXT NOT NULL,  -- a blob's digest
+            checksum TEXT NOT NULL
+        )
+        """
+    )
+    for verb, what in (("UPDATE", "changed"), ("DELETE", "deleted")):
+        db.execute(
+            f"CREATE TRIGGER moment_is_not_{what} BEFORE {verb} ON moment "
+            "BEGIN SELECT RAISE(ABORT, 'moments are only ever appended'); END"
+        )
+
+
+MIGRATIONS: tuple[Migration, ...] = (_first_tables, _routing, _members, _moments)  # append only; from number 1
 SCHEMA_VERSION = len(MIGRATIONS)
 
 # The tables whose rows carry a checksum.
-STATE_TABLES = ("portfolio", "task", "version", "member", "alias", "cell", "router", "retired", "event")
+STATE_TABLES = ("portfolio", "task", "version", "member", "alias", "cell", "router", "retired", "event", "moment")
 
 
 def migrate(db: sqlite3.Connection, now: str, migrations: Sequence[Migration] = MIGRATIONS) -> None:
@@ -215,6 +237,17 @@ def schema_version(db: sqlite3.Connection) -> int:
 def knows_members(db: sqlite3.Connection) -> bool:
     """Whether the table `member` must be there; a portfolio of an older schema has none."""
     return schema_version(db) > MIGRATIONS.index(_members)
+
+
+def knows_moments(db: sqlite3.Connection) -> bool:
+    """Whether the table `moment` must be there; likewise."""
+    return schema_version(db) > MIGRATIONS.index(_moments)
+
+
+def state_tables(db: sqlite3.Connection) -> tuple[str, ...]:
+    """The tables whose rows carry a checksum, as far as this portfolio must have them."""
+    later = {"member": knows_members(db), "moment": knows_moments(db)}
+    return tuple(table for table in STATE_TABLES if later.get(table, True))
 
 
 def require_known_schema(db: sqlite3.Connection, path: Path) -> int:

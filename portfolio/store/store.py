@@ -12,13 +12,14 @@ import json
 import shlex
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
 
 from portfolio.errors import Conflict, DamagedBlob, NotFound, require
 from portfolio.members import require_unneeded
-from portfolio.records import AdapterRecord, BaseContract, Cell, RouterState, Snapshot, TaskRecord
+from portfolio.records import AdapterRecord, BaseContract, Moment, Results, RouterState, Snapshot, TaskRecord
 from portfolio.refs import check_name, check_tag
 from portfolio.store import adapter_rows, rows
 from portfolio.store.blobs import Blobs
@@ -46,6 +47,16 @@ Clock = Callable[[], datetime]
 
 class GenerationMoved(Conflict):
     """Another process changed the portfolio after the snapshot was read: read again, compute again, commit again."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What a commit did, and when."""
+
+    generation: int
+    at: str
+    action: str
+    subject: str
 
 
 def utc_now() -> datetime:
@@ -118,6 +129,7 @@ class Store(contextlib.AbstractContextManager["Store"]):
                 adapters=adapter_rows.read_adapters(db),
                 cells=rows.read_cells(db),
                 router=rows.read_router(db),
+                moments=rows.read_moments(db),
             )
 
     def generation(self) -> int:
@@ -176,11 +188,12 @@ class Store(contextlib.AbstractContextManager["Store"]):
         task: TaskRecord,
         adapters: Sequence[AdapterRecord],
         router: RouterState,
-        cells: Sequence[Cell],
+        results: Results,
     ) -> None:
         """Add a task with one or more versions of its adapter, and the router and results that go with it.
 
         A cell takes the place of an earlier one of the same step and task. Empty times are filled from the clock.
+        What became of the test rows is kept for ever.
 
         Args:
             adapters: all called as the task, by rising versions; the last one becomes the champion. Their members are
@@ -206,13 +219,13 @@ class Store(contextlib.AbstractContextManager["Store"]):
             adapter_rows.insert_adapters(db, dated)
             adapter_rows.insert_alias(db, dated[-1].ref, CHAMPION)
             left = put_router(db, self._blobs, router)
-            put_cells(db, self.path, cells)
+            self._put_results(db, results, _Change(generation, now, "add-task", task.name))
             retire(db, self._blobs, left, generation, self._clock().timestamp())
             detail = {**_on_record(adapters), "generation": generation}
             rows.append_event(db, _event(now, "add-task", task.name, detail))
 
     def commit_removal(
-        self, *, expected_generation: int, names: Sequence[str], router: RouterState | None, cells: Sequence[Cell]
+        self, *, expected_generation: int, names: Sequence[str], router: RouterState | None, results: Results
     ) -> None:
         """Remove tasks with their adapters, aliases and results. Their events stay on record, one more for each.
 
@@ -220,7 +233,7 @@ class Store(contextlib.AbstractContextManager["Store"]):
 
         Args:
             router: the state without the tasks; None if and only if no task is left.
-            cells: what was measured again, of the last remaining step.
+            results: what was measured again, of the last remaining step.
 
         Raises:
             NotFound: no such task.
@@ -244,10 +257,10 @@ class Store(contextlib.AbstractContextManager["Store"]):
                 }
                 rows.append_event(db, _event(now, "remove-task", name, detail))
             left |= put_router(db, self._blobs, router)
-            put_cells(db, self.path, cells)
+            self._put_results(db, results, _Change(generation, now, "remove-task", ", ".join(names)))
             retire(db, self._blobs, left, generation, self._clock().timestamp())
 
-    def commit_cells(self, *, expected_generation: int, cells: Sequence[Cell]) -> None:
+    def commit_results(self, *, expected_generation: int, results: Results) -> None:
         """Write results that were measured again, each in the place of an earlier one of the same step and task.
 
         Raises:
@@ -257,23 +270,25 @@ class Store(contextlib.AbstractContextManager["Store"]):
         now = _iso(self._clock)
         with self._changing() as db:
             generation = self._advance(db, expected_generation)
-            put_cells(db, self.path, cells)
-            steps = ", ".join(dict.fromkeys(cell.step for cell in cells))
-            rows.append_event(db, _event(now, "measure", steps, {"cells": len(cells), "generation": generation}))
+            steps = ", ".join(dict.fromkeys(cell.step for cell in results.cells))
+            self._put_results(db, results, _Change(generation, now, "measure", steps))
+            rows.append_event(
+                db, _event(now, "measure", steps, {"cells": len(results.cells), "generation": generation})
+            )
 
     def commit_router(
         self,
         *,
         expected_generation: int,
         router: RouterState,
-        cells: Sequence[Cell],
+        results: Results,
         action: str = "calibrated",
         detail: Mapping[str, object],
     ) -> None:
         """Replace the router's state over the same tasks, with the results it changes.
 
         Args:
-            cells: what was measured again, of the last step.
+            results: what was measured again, of the last step.
             action: what the event calls this change.
             detail: what the event says of it, as JSON.
 
@@ -286,7 +301,7 @@ class Store(contextlib.AbstractContextManager["Store"]):
         with self._changing() as db:
             generation = self._advance(db, expected_generation)
             left = put_router(db, self._blobs, router)
-            put_cells(db, self.path, cells)
+            self._put_results(db, results, _Change(generation, now, action, "router"))
             retire(db, self._blobs, left, generation, self._clock().timestamp())
             rows.append_event(db, _event(now, action, "router", {**detail, "generation": generation}))
 
@@ -316,6 +331,23 @@ class Store(contextlib.AbstractContextManager["Store"]):
             if version < SCHEMA_VERSION:
                 migrate(db, _iso(self._clock))
             yield db
+
+    def _put_results(self, db: sqlite3.Connection, results: Results, change: _Change) -> None:
+        put_cells(db, self.path, results.cells)
+        if results.outcomes is None:
+            return
+        require_blobs(self._blobs, [results.outcomes])
+        rows.insert_moment(
+            db,
+            Moment(
+                generation=change.generation,
+                at=change.at,
+                action=change.action,
+                subject=change.subject,
+                step=results.cells[-1].step,
+                outcomes=results.outcomes,
+            ),
+        )
 
     def _advance(self, db: sqlite3.Connection, expected: int) -> int:
         found = rows.read_generation(db)

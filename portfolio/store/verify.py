@@ -20,7 +20,7 @@ from portfolio.store.creation import CONTRACT, UNFINISHED
 from portfolio.store.database import Database
 from portfolio.store.durable import TEMPORARY
 from portfolio.store.references import blob_uses, waiting_to_be_deleted
-from portfolio.store.schema import STATE_TABLES, definitions, expected_definitions, knows_members, schema_version
+from portfolio.store.schema import definitions, expected_definitions, schema_version, state_tables
 
 _FROM_A_COPY = "restore portfolio.db from a copy of the portfolio"
 
@@ -76,8 +76,7 @@ def _database_faults(db: sqlite3.Connection, name: str) -> Iterator[Fault]:
 
 
 def _checksum_faults(db: sqlite3.Connection) -> Iterator[Fault]:
-    tables = [table for table in STATE_TABLES if table != "member" or knows_members(db)]
-    for table in tables:
+    for table in state_tables(db):
         for number, row in enumerate(db.execute(f"SELECT * FROM {table}"), start=1):
             if row["checksum"] != rows.checksum(dict(row)):
                 subject = f"{table} row {number}"

@@ -28,6 +28,7 @@ from portfolio.records import (
     Cell,
     Compared,
     Member,
+    Results,
     RouterState,
     Snapshot,
     Source,
@@ -151,7 +152,7 @@ def _add_task(store: Store, name: str, adapters: Sequence[AdapterRecord]) -> Non
             task=task_record(store, name),
             adapters=adapters,
             router=router_state(store, (*names, name)),
-            cells=cells(name, names),
+            results=Results(cells=tuple(cells(name, names))),
         )
 
     _until_committed(store, change)
@@ -164,7 +165,7 @@ def remove_task(store: Store, *going: str) -> None:
             expected_generation=snapshot.generation,
             names=going,
             router=router_state(store, names) if names else None,
-            cells=cells(names[-1], names[:-1]) if names else [],
+            results=Results(cells=tuple(cells(names[-1], names[:-1]) if names else [])),
         )
 
     _until_committed(store, change)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portfolio.errors import ConfigError, Conflict, DamagedBlob, InvalidName, NotFound, StoreError
-from portfolio.records import Cell, Compared, FirstLook, RouterWishes, Snapshot
+from portfolio.records import Cell, Compared, FirstLook, Results, RouterWishes, Snapshot
 from portfolio.store.store import GenerationMoved, Store
 
 NOW = "2030-05-17T12:30:00+00:00"  # the clock of the fixture
@@ -28,7 +28,7 @@ def commit(store: Store, synthetic: ModuleType, name: str, **changes: Any) -> No
         "task": synthetic.task_record(store, name),
         "adapters": [synthetic.adapter_record(store, name)],
         "router": synthetic.router_state(store, (*names, name)),
-        "cells": [],
+        "results": Results(),
     }
     store.commit_task(**{**usual, **changes})
 
@@ -40,7 +40,9 @@ def test_a_committed_task_comes_back_as_it_was_with_the_time_filled_in(store: St
     task, adapter = synthetic.task_record(store, "first"), synthetic.adapter_record(store, "first")
     router = synthetic.router_state(store, ("first",))
     cells = [Cell(step="first", task="first", rows=9, oracle=1.0, routing=0.25, floor=0.5, baseline=0.125)]
-    store.commit_task(expected_generation=0, task=task, adapters=[adapter], router=router, cells=cells)
+    store.commit_task(
+        expected_generation=0, task=task, adapters=[adapter], router=router, results=Results(cells=tuple(cells))
+    )
     assert store.snapshot() == Snapshot(
         generation=1,
         contract=synthetic.CONTRACT,
@@ -159,7 +161,9 @@ def test_any_text_and_number_in_a_record_comes_back(
         ece=data.draw(st.none() | score),
         asked=data.draw(st.none() | score),
     )
-    store.commit_task(expected_generation=0, task=task, adapters=[adapter], router=router, cells=[cell])
+    store.commit_task(
+        expected_generation=0, task=task, adapters=[adapter], router=router, results=Results(cells=(cell,))
+    )
     snapshot = store.snapshot()
     assert snapshot.tasks == (task,)
     assert snapshot.adapters == (adapter,)
@@ -216,13 +220,15 @@ def test_whoever_computed_on_an_old_state_must_compute_again(two_tasks: Store, s
     with pytest.raises(GenerationMoved, match="at generation 2, expected 1"):
         commit(two_tasks, synthetic, "third", expected_generation=stale)
     with pytest.raises(GenerationMoved):
-        two_tasks.commit_removal(expected_generation=stale, names=["second"], router=router, cells=[])
+        two_tasks.commit_removal(expected_generation=stale, names=["second"], router=router, results=Results())
     with pytest.raises(GenerationMoved):
-        two_tasks.commit_cells(expected_generation=stale, cells=[Cell(step="first", task="first", rows=1)])
+        two_tasks.commit_results(
+            expected_generation=stale, results=Results(cells=(Cell(step="first", task="first", rows=1),))
+        )
     with pytest.raises(GenerationMoved):
         two_tasks.commit_tags(expected_generation=stale, name="first", tags={"tenant": "acme"})
     with pytest.raises(GenerationMoved):
-        two_tasks.commit_router(expected_generation=stale, router=router, cells=[], detail={})
+        two_tasks.commit_router(expected_generation=stale, router=router, results=Results(), detail={})
     assert two_tasks.snapshot() == before
 
 
@@ -243,7 +249,7 @@ def test_a_record_may_not_name_a_blob_that_was_not_put(store: Store, synthetic: 
 
 def test_results_of_an_unknown_task_are_refused_with_what_came_along(store: Store, synthetic: ModuleType) -> None:
     with pytest.raises(NotFound, match=r"not in .*: nobody; it has: first"):
-        commit(store, synthetic, "first", cells=[Cell(step="first", task="nobody", rows=1)])
+        commit(store, synthetic, "first", results=Results(cells=(Cell(step="first", task="nobody", rows=1),)))
     assert store.snapshot().tasks == ()
     assert len(store.events()) == 1
 
@@ -277,7 +283,7 @@ def test_a_removal_takes_the_task_its_adapter_and_its_row_and_column_of_results(
     before = two_tasks.snapshot()
     router = synthetic.router_state(two_tasks, ("second",))
     again = Cell(step="second", task="second", rows=6, oracle=0.5)
-    two_tasks.commit_removal(expected_generation=2, names=["first"], router=router, cells=[again])
+    two_tasks.commit_removal(expected_generation=2, names=["first"], router=router, results=Results(cells=(again,)))
     after = two_tasks.snapshot()
     assert after.generation == 3
     assert after.tasks == before.tasks[1:]
@@ -297,17 +303,17 @@ def test_the_last_removal_leaves_no_router_and_the_name_free(store: Store, synth
 
 def test_an_unknown_task_cannot_be_removed_and_the_message_names_the_known(two_tasks: Store) -> None:
     with pytest.raises(NotFound, match=r"no task 'frist' .* it has: first, second"):
-        two_tasks.commit_removal(expected_generation=2, names=["frist"], router=None, cells=[])
+        two_tasks.commit_removal(expected_generation=2, names=["frist"], router=None, results=Results())
 
 
 def test_a_router_state_is_there_if_and_only_if_there_are_tasks(two_tasks: Store, synthetic: ModuleType) -> None:
     before = two_tasks.snapshot()
     with pytest.raises(ConfigError, match="expected a router state"):
-        two_tasks.commit_removal(expected_generation=2, names=["first"], router=None, cells=[])
+        two_tasks.commit_removal(expected_generation=2, names=["first"], router=None, results=Results())
     assert two_tasks.snapshot() == before
     synthetic.remove_task(two_tasks, "first")
     with pytest.raises(ConfigError, match="expected no router state"):
-        two_tasks.commit_removal(expected_generation=3, names=["second"], router=before.router, cells=[])
+        two_tasks.commit_removal(expected_generation=3, names=["second"], router=before.router, results=Results())
 
 
 # Results
@@ -316,15 +322,16 @@ def test_a_router_state_is_there_if_and_only_if_there_are_tasks(two_tasks: Store
 def test_a_cell_takes_the_place_of_the_earlier_one_as_a_whole(two_tasks: Store) -> None:
     before = {(cell.step, cell.task): cell for cell in two_tasks.snapshot().cells}
     again = Cell(step="second", task="first", rows=7, routed=0.125)
-    two_tasks.commit_cells(expected_generation=2, cells=[again])
+    two_tasks.commit_results(expected_generation=2, results=Results(cells=(again,)))
     after = {(cell.step, cell.task): cell for cell in two_tasks.snapshot().cells}
     assert after == {**before, ("second", "first"): again}
     assert two_tasks.generation() == 3
 
 
 def test_what_was_not_measured_is_none_and_never_zero(two_tasks: Store) -> None:
-    two_tasks.commit_cells(
-        expected_generation=2, cells=[Cell(step="first", task="second", rows=3, oracle=float("nan"), routed=0.0)]
+    two_tasks.commit_results(
+        expected_generation=2,
+        results=Results(cells=(Cell(step="first", task="second", rows=3, oracle=float("nan"), routed=0.0),)),
     )
     [cell] = [cell for cell in two_tasks.snapshot().cells if (cell.step, cell.task) == ("first", "second")]
     assert (cell.oracle, cell.routed, cell.floor) == (None, 0.0, None)
@@ -332,7 +339,13 @@ def test_what_was_not_measured_is_none_and_never_zero(two_tasks: Store) -> None:
 
 def test_a_negative_zero_is_no_damage(store: Store, synthetic: ModuleType) -> None:
     router = dataclasses.replace(synthetic.router_state(store, ("first",)), threshold=-0.0)
-    commit(store, synthetic, "first", router=router, cells=[Cell(step="first", task="first", rows=1, oracle=-0.0)])
+    commit(
+        store,
+        synthetic,
+        "first",
+        router=router,
+        results=Results(cells=(Cell(step="first", task="first", rows=1, oracle=-0.0),)),
+    )
     assert store.snapshot().router == router
     assert store.verify() == ()
 
@@ -349,7 +362,7 @@ def test_cells_come_row_by_row_in_the_order_of_tasks(store: Store, synthetic: Mo
 
 def test_every_change_is_one_event_that_outlives_what_it_is_about(store: Store, synthetic: ModuleType) -> None:
     synthetic.add_task(store, "first")
-    store.commit_cells(expected_generation=1, cells=[Cell(step="first", task="first", rows=1)])
+    store.commit_results(expected_generation=1, results=Results(cells=(Cell(step="first", task="first", rows=1),)))
     synthetic.remove_task(store, "first")
     events = store.events()
     assert [(event.at, event.action, event.subject) for event in events] == [
@@ -384,7 +397,9 @@ def test_any_sequence_of_changes_ends_like_a_list_of_names(
             synthetic.remove_task(store, name)
             names.remove(name)
         elif action == "=" and names:
-            store.commit_cells(expected_generation=changes, cells=synthetic.cells(names[-1], tuple(names[:-1])))
+            store.commit_results(
+                expected_generation=changes, results=Results(cells=tuple(synthetic.cells(names[-1], tuple(names[:-1]))))
+            )
         else:
             continue
         changes += 1

@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 from portfolio.errors import ConfigError, Conflict, DamagedBlob, NotFound, StoreError
-from portfolio.records import AdapterRecord, Member
+from portfolio.records import AdapterRecord, Member, Results
 from portfolio.store.references import KEPT_CHANGES
 from portfolio.store.store import GenerationMoved, Store
 
@@ -25,7 +25,7 @@ def commit(store: Store, synthetic: ModuleType, adapters: list[AdapterRecord], t
         task=synthetic.task_record(store, task),
         adapters=adapters,
         router=synthetic.router_state(store, (*(task.name for task in snapshot.tasks), task)),
-        cells=[],
+        results=Results(),
     )
 
 
@@ -34,7 +34,7 @@ def remove(store: Store, synthetic: ModuleType, *names: str) -> None:
     snapshot = store.snapshot()
     staying = tuple(task.name for task in snapshot.tasks if task.name not in names)
     router = synthetic.router_state(store, staying) if staying else None
-    store.commit_removal(expected_generation=snapshot.generation, names=names, router=router, cells=[])
+    store.commit_removal(expected_generation=snapshot.generation, names=names, router=router, results=Results())
 
 
 def blob_path(store: Store, digest: str) -> Path:
@@ -132,7 +132,7 @@ def test_a_removed_member_is_told_also_to_one_who_saw_an_old_state(two_tasks: St
             task=synthetic.task_record(two_tasks, "new"),
             adapters=adapters,
             router=synthetic.router_state(two_tasks, ("first", "second", "new")),
-            cells=[],
+            results=Results(),
         )
 
 

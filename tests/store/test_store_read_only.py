@@ -10,6 +10,7 @@ from types import ModuleType
 import pytest
 
 from portfolio.errors import StoreError, Unwritable
+from portfolio.records import Results
 from portfolio.store.store import Store
 
 NOBODY = 65534
@@ -39,7 +40,7 @@ def test_it_cannot_be_changed(read_only: Path, synthetic: ModuleType) -> None:
     with pytest.raises(Unwritable, match="permissions"):
         store.put(b"new bytes")
     with pytest.raises(Unwritable, match="cannot be written"):
-        store.commit_cells(expected_generation=1, cells=snapshot.cells)
+        store.commit_results(expected_generation=1, results=Results(cells=tuple(snapshot.cells)))
     assert store.snapshot() == snapshot
 
 

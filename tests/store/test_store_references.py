@@ -11,6 +11,7 @@ from types import ModuleType
 import pytest
 
 from portfolio.errors import DamagedBlob
+from portfolio.records import Results
 from portfolio.store.references import KEPT_CHANGES, KEPT_S
 from portfolio.store.store import GenerationMoved, Store
 
@@ -113,7 +114,7 @@ def test_bytes_that_two_tasks_share_outlive_one_of_them(store: Store, synthetic:
         task=synthetic.task_record(store, "second", scatter=shared),
         adapters=[synthetic.adapter_record(store, "second")],
         router=synthetic.router_state(store, ("first", "second")),
-        cells=[],
+        results=Results(),
     )
     synthetic.remove_task(store, "first")
     grow(store, synthetic)
@@ -129,8 +130,8 @@ def test_new_thresholds_over_the_same_sums_leave_nothing_behind(store: Store, sy
             task=synthetic.task_record(store, name),
             adapters=[synthetic.adapter_record(store, name)],
             router=router,
-            cells=[],
+            results=Results(),
         )
     for number in range(KEPT_CHANGES):
-        store.commit_cells(expected_generation=2 + number, cells=[])
+        store.commit_results(expected_generation=2 + number, results=Results())
     assert store.get(totals) == b"the same sums"

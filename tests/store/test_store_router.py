@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 from portfolio.errors import ConfigError, DamagedBlob, NotFound
-from portfolio.records import Cell, FirstLook, RouterState, RouterWishes
+from portfolio.records import Cell, FirstLook, Results, RouterState, RouterWishes
 from portfolio.store.references import KEPT_CHANGES
 from portfolio.store.store import GenerationMoved, Store
 
@@ -24,7 +24,10 @@ def calibrate(store: Store, oos: str | None, detail: Mapping[str, object] | None
     assert snapshot.router is not None
     router = dataclasses.replace(snapshot.router, wishes=RouterWishes(oos=oos, recall=None if oos is None else 0.9))
     store.commit_router(
-        expected_generation=snapshot.generation, router=router, cells=[], detail={} if detail is None else detail
+        expected_generation=snapshot.generation,
+        router=router,
+        results=Results(),
+        detail={} if detail is None else detail,
     )
     return router
 
@@ -43,7 +46,9 @@ def test_a_new_state_and_its_results_take_the_place_of_the_old(two_tasks: Store)
         asked=0.5,
     )
     again = Cell(step="second", task="first", rows=5, routed=0.25, astray_right=0.125)
-    two_tasks.commit_router(expected_generation=2, router=router, cells=[again], detail={"coverage": [0.95, 0.5]})
+    two_tasks.commit_router(
+        expected_generation=2, router=router, results=Results(cells=(again,)), detail={"coverage": [0.95, 0.5]}
+    )
     after = two_tasks.snapshot()
     assert (after.router, after.tasks, after.generation) == (router, before.tasks, 3)
     assert again in after.cells and len(after.cells) == len(before.cells)
@@ -59,14 +64,19 @@ def test_results_of_an_unknown_task_are_refused_with_the_state_that_came_along(t
     router = dataclasses.replace(before.router, threshold=7.0)
     with pytest.raises(NotFound, match="nobody"):
         two_tasks.commit_router(
-            expected_generation=2, router=router, cells=[Cell(step="second", task="nobody", rows=1)], detail={}
+            expected_generation=2,
+            router=router,
+            results=Results(cells=(Cell(step="second", task="nobody", rows=1),)),
+            detail={},
         )
     assert two_tasks.snapshot() == before
 
 
 def test_without_tasks_there_is_no_router_to_calibrate(store: Store, synthetic: ModuleType) -> None:
     with pytest.raises(ConfigError, match="expected no router state without tasks"):
-        store.commit_router(expected_generation=0, router=synthetic.router_state(store, ()), cells=[], detail={})
+        store.commit_router(
+            expected_generation=0, router=synthetic.router_state(store, ()), results=Results(), detail={}
+        )
 
 
 def test_out_of_scope_examples_that_were_not_put_are_refused(two_tasks: Store) -> None:

@@ -9,6 +9,7 @@ from types import ModuleType
 import pytest
 
 from portfolio.errors import InvalidName, NotFound, StoreError
+from portfolio.records import Results
 from portfolio.store.store import Store
 
 NOW = "2030-05-17T12:30:00+00:00"  # the clock of the fixture
@@ -21,7 +22,7 @@ def test_a_task_comes_with_its_tags_in_the_order_of_their_keys(store: Store, syn
         task=task,
         adapters=[synthetic.adapter_record(store, "first")],
         router=synthetic.router_state(store, ("first",)),
-        cells=[],
+        results=Results(),
     )
     assert store.snapshot().tasks[0].tags == (("risk", "high"), ("tenant", "acmé"))
     assert store.verify() == ()
@@ -65,7 +66,7 @@ def test_a_tag_that_is_not_allowed_is_refused_here_too(
             task=synthetic.task_record(two_tasks, "third", tags=tuple(tags.items())),
             adapters=[synthetic.adapter_record(two_tasks, "third")],
             router=synthetic.router_state(two_tasks, ("first", "second", "third")),
-            cells=[],
+            results=Results(),
         )
     assert two_tasks.generation() == 2
 

@@ -18,7 +18,7 @@ from portfolio.hosting.base import Base
 from portfolio.hosting.host import Host
 from portfolio.hosting.trunk import prepare
 from portfolio.portfolio import Portfolio
-from portfolio.records import Snapshot
+from portfolio.records import Results, Snapshot
 from portfolio.training import TrainingConfig
 from routing.cascade import Cascade, CascadeCalibration, FirstLook
 from routing.decision import Decision
@@ -265,7 +265,9 @@ def settle() -> Callable[..., None]:
         snapshot = portfolio.snapshot()
         assert snapshot.router is not None
         router = replace(snapshot.router, **settings)
-        portfolio.store.commit_router(expected_generation=snapshot.generation, router=router, cells=(), detail={})
+        portfolio.store.commit_router(
+            expected_generation=snapshot.generation, router=router, results=Results(), detail={}
+        )
 
     return put
 

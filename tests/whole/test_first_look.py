@@ -17,7 +17,7 @@ from portfolio import Portfolio
 from portfolio.hosting.base import freeze
 from portfolio.hosting.encode import pad
 from portfolio.hosting.trunk import prepare
-from portfolio.records import FirstLook, RouterState
+from portfolio.records import FirstLook, Results, RouterState
 from portfolio.store.database import Database
 from portfolio.store.rows import checksum
 from portfolio.store.store import Store
@@ -185,7 +185,7 @@ def older(tmp_path, tiny_base, files_of, quick):
             task=replace(task, centroids=store.put(centroids_to_bytes(means))),
             adapters=[adapter],
             router=router,
-            cells=[cell for cell in snapshot.cells if cell.step == name],
+            results=Results(cells=tuple(cell for cell in snapshot.cells if cell.step == name)),
         )
     today.close()
     with Database(tmp_path / "older" / "portfolio.db").writing() as db:

@@ -389,9 +389,9 @@ class Outrun(Store):
         self._outrun()
         super().commit_removal(**arguments)
 
-    def commit_cells(self, **arguments):
+    def commit_results(self, **arguments):
         self._outrun()
-        super().commit_cells(**arguments)
+        super().commit_results(**arguments)
 
 
 @pytest.mark.parametrize("action", ["add", "remove", "evaluate"])
