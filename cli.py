@@ -321,7 +321,8 @@ def init(
     Example:
         portfolio -p support init --base minilm
     """
-    from portfolio.portfolio import DEFAULT_MAX_TOKENS, Portfolio
+    from portfolio.portfolio import Portfolio
+    from portfolio.records import DEFAULT_MAX_TOKENS
 
     made = Portfolio.init(
         place.given or ".",
@@ -474,13 +475,14 @@ def ensemble(
 
 
 @commands.command("add-tasks")
-@click.argument("sequence", metavar="SEQUENCE.toml")
+@click.argument("sequence", metavar="SEQUENCE")
+@click.option("--order", help="One of the orders that the sequence names, instead of as written.")
 @_learning_options
 @_dry_run_option
 @_threads_option
 @click.pass_context
-def add_tasks(ctx: click.Context, sequence: str, dry_run: bool) -> None:
-    """Add every task of a sequence that is not here yet.
+def add_tasks(ctx: click.Context, sequence: str, order: str | None, dry_run: bool) -> None:
+    """Add every task of a sequence that is not here yet: a TOML file, or the name of one that `sequences` lists.
 
     When this is interrupted, the same command goes on with the first task that is missing.
 
@@ -490,24 +492,30 @@ def add_tasks(ctx: click.Context, sequence: str, dry_run: bool) -> None:
     """
     from portfolio.reports.show import show_outcomes, show_reading
     from portfolio.tasks.sequences import read_sequence
+    from portfolio.tasks.shipped import find_sequence
 
     place: Place = ctx.obj
     portfolio, method, training = place.open(), _method(ctx), _training(ctx)
-    missing = portfolio.missing_tasks(sequence)
-    for task in read_sequence(sequence).tasks:
+    missing = portfolio.missing_tasks(sequence, order)
+    for task in read_sequence(find_sequence(sequence)).tasks:
         if task not in missing.tasks:
             click.echo(f"{task.name} is here already and is skipped", err=True)
     if dry_run:
         for task in missing.tasks:
             places = (task.train, task.validation, task.test)
             data = portfolio.read_task(
-                task.name, *places, columns=task.columns, where=dict(task.where), seed=missing.seed
+                task.name,
+                *places,
+                columns=task.columns,
+                where=dict(task.where),
+                labels=task.labels,
+                seed=missing.seed,
             )
             show_reading(data, as_json=False)
         return
     try:
         with _training_display(ctx) as display:
-            added = portfolio.add_tasks(sequence, method=method, training=training, progress=display.begin)
+            added = portfolio.add_tasks(sequence, order=order, method=method, training=training, progress=display.begin)
     except KeyboardInterrupt:
         click.echo("\nStopped; the same command goes on with the task that was being learned.", err=True)
         raise
@@ -555,20 +563,119 @@ def show(place: Place, name: str, png: str | None, as_json: bool) -> None:
 
 
 @commands.command()
+@click.option("--since", metavar="WHEN", help="Compare with the moment before a task or NAME@VERSION came, or a date.")
+@click.option("--until", metavar="WHEN", help="Beside --since: up to then, instead of up to now.")
+@click.option("--with-texts", is_flag=True, help="Also the texts of lost rows, read again from their files.")
+@click.option("--html", metavar="FILE", help="Write it as one page that any browser opens.")
+@click.option("--png", metavar="DIR", help="Write its pictures there.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV, one number a line.")
 @_json_option
 @click.pass_obj
-def report(place: Place, as_json: bool) -> None:
-    """Print results matrices, forgetting, routing and costs.
+def report(
+    place: Place,
+    since: str | None,
+    until: str | None,
+    with_texts: bool,
+    html: str | None,
+    png: str | None,
+    as_csv: bool,
+    as_json: bool,
+) -> None:
+    """Say what was forgotten, how much, why, and what to do, with all that was measured.
 
-    All of it was measured as each task came.
+    All of it was measured as each task came, or by `evaluate`.
 
     \b
-    Example:
+    Examples:
         portfolio -p support report
+        portfolio -p support report --html report.html
+        portfolio -p support report --since cards
     """
-    from portfolio.reports.show import show_report
+    from portfolio.reports.show import show_report, show_since, write_report
 
-    show_report(place.open().report(), as_json)
+    portfolio = place.open()
+    if since is not None:
+        if html or png or as_csv:
+            raise click.UsageError("expected --since alone or with --json, as it is no whole report")
+        found = portfolio.since(since, until or "now")
+        return show_since(found, as_json, portfolio.lost_texts(found.losses) if with_texts else {})
+    if until is not None:
+        raise click.UsageError("expected --since beside --until, got --until alone")
+    made = portfolio.report()
+    texts = portfolio.lost_texts(made.losses) if with_texts else {}
+    for path in write_report(made, html, png, texts):
+        click.echo(f"written: {path}", err=True)
+    if as_json or as_csv or not (html or png):
+        show_report(made, as_json, as_csv, texts)
+
+
+@commands.command()
+@click.argument("name", required=False, metavar="[NAME]")
+@_json_option
+def sequences(name: str | None, as_json: bool) -> None:
+    """List the sequences of tasks that ship with this package, or print the file of one.
+
+    \b
+    Examples:
+        portfolio sequences
+        portfolio sequences clinc150-domains
+    """
+    from portfolio.reports.show import show_sequences
+    from portfolio.tasks.shipped import find_sequence, shipped_sequences
+
+    if name is None:
+        return show_sequences(shipped_sequences(), as_json)
+    click.echo(find_sequence(name).read_text(encoding="utf-8"), nl=False)
+
+
+@commands.command()
+@click.argument("sequence", required=False, metavar="[SEQUENCE]")
+@click.option("--into", required=True, metavar="DIR", help="Where every run is kept; the same command goes on there.")
+@click.option("--methods", help="Such as portfolio,ewc,joint-full; by default those that its page lists.")
+@click.option("--orders", type=int, default=3, show_default=True, help="How many orders of the tasks.")
+@click.option("--seeds", type=int, default=3, show_default=True, help="How many seeds of rows and training.")
+@click.option("--budget", default="small", show_default=True, help="quick, small or full.")
+@_setting("budget", "--per-class", int, "Training rows drawn of each class, instead of the budget's.")
+@_setting("budget", "--epochs", int, "Over each task, likewise.")
+@_setting("budget", "--trials", int, "Learning rates that each method may try, likewise.")
+@click.option("--base", default="minilm", show_default=True, help="minilm, a directory, or a name on the hub.")
+@click.option("--png", metavar="FILE", help="Draw accuracy along the way.")
+@click.option("--markdown", is_flag=True, help="Print the tables as Markdown.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV, one number a line.")
+@_json_option
+@_threads_option
+@click.pass_context
+def compare(
+    ctx: click.Context,
+    sequence: str | None,
+    into: str,
+    methods: str | None,
+    orders: int,
+    seeds: int,
+    budget: str,
+    base: str,
+    png: str | None,
+    markdown: bool,
+    as_csv: bool,
+    as_json: bool,
+) -> None:
+    """Put a portfolio beside other ways to learn tasks one after the other, on the same base, rows, splits and budget.
+
+    SEQUENCE is a TOML file, or a name that `sequences` lists; without one, what DIR holds is printed. Every method gets the
+    same trials of its learning rate. docs/compare.md lists the methods. It can be interrupted and goes on where it was.
+
+    \b
+    Examples:
+        portfolio compare helpdesk --into compared --budget quick --methods frozen-whitened --base minilm
+        portfolio compare --into compared --markdown
+    """
+    from portfolio.compare.results import load_contest
+    from portfolio.reports.show import show_standings
+
+    if sequence is not None:
+        _compare(ctx, sequence, Path(into), methods, orders, seeds, budget, base)
+    for path in show_standings(load_contest(Path(into)), png, markdown=markdown, as_csv=as_csv, as_json=as_json):
+        click.echo(f"written: {path}", err=True)
 
 
 @commands.command()
@@ -873,6 +980,39 @@ def demo(ctx: click.Context, into: str | None, base: str) -> None:
 
 
 # What commands share
+
+
+def _compare(
+    ctx: click.Context,
+    sequence: str,
+    into: Path,
+    methods: str | None,
+    orders: int,
+    seeds: int,
+    budget: str,
+    base: str,
+) -> None:
+    """Run what is missing of a comparison."""
+    from portfolio.compare.budget import budget_named
+    from portfolio.compare.contest import compare
+    from portfolio.compare.table import METHODS, SAME_RUN, USUAL
+    from portfolio.hosting.base import load_base
+    from portfolio.tasks.sequences import read_sequence
+    from portfolio.tasks.shipped import find_sequence
+
+    _use_threads(ctx)
+    compare(
+        read_sequence(find_sequence(sequence)),
+        base=load_base(base),
+        names=USUAL if methods is None else [name.strip() for name in methods.split(",")],
+        table=METHODS,
+        same_run=SAME_RUN,
+        orders=orders,
+        seeds=seeds,
+        budget=budget_named(budget, **_given(ctx, "budget")),
+        directory=into,
+        say=lambda line: click.echo(line, err=True),
+    )
 
 
 def _add(ctx: click.Context, name: str, method: str | AdapterConfig | MadeOf, dry_run: bool, as_json: bool) -> None:

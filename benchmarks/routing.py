@@ -49,7 +49,7 @@ from benchmarks.routing_texts import CHANGES, changed
 from benchmarks.sessions import markdown, table
 from portfolio.hosting.base import MINILM, load_base
 from portfolio.hosting.host import Host
-from portfolio.portfolio import DEFAULT_MAX_TOKENS
+from portfolio.records import DEFAULT_MAX_TOKENS
 
 HERE = Path(__file__).parent
 CACHE = Path.home() / ".cache" / "adapter-portfolio"

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 from portfolio.errors import ConfigError, Conflict, NotFound, require
 from portfolio.made_of import Fuse, MadeOf, find_adapter, find_named
 from portfolio.members import require_unneeded, with_dependants
+from portfolio.outcomes import Outcomes
 from portfolio.permission import RulesFile, permit
 from portfolio.records import (
+    DEFAULT_MAX_TOKENS,
     AdapterRecord,
     Answer,
     Attention,
@@ -23,14 +25,17 @@ from portfolio.records import (
     attention_from_json,
 )
 from portfolio.refs import check_name, check_tags, require_all_known, require_free, require_known
+from portfolio.reports.findings import Loss, Since
 from portfolio.reports.permits import PermitReport
 from portfolio.reports.report import Report, build_report
+from portfolio.reports.since import find_moment, since
 from portfolio.store.store import GenerationMoved, Store
 from portfolio.store.verify import Fault
 from portfolio.tasks.columns import GUESS, Columns
-from portfolio.tasks.recipe import Recipe, place, read_test_again
+from portfolio.tasks.recipe import Recipe, listed_labels, place, read_test_again
 from portfolio.tasks.sequences import Sequence as TaskSequence
-from portfolio.tasks.sequences import read_sequence
+from portfolio.tasks.sequences import TaskSpec, read_sequence
+from portfolio.tasks.shipped import find_sequence
 from routing.rules import NO_RULES
 from routing.sessions import Sessions
 
@@ -44,7 +49,6 @@ if TYPE_CHECKING:
     from portfolio.tasks.task import TaskData
     from portfolio.training import Progress, TrainingConfig
 
-DEFAULT_MAX_TOKENS = 128
 DEFAULT_METHOD = "bottleneck"
 
 
@@ -151,6 +155,7 @@ class Portfolio:
         training: TrainingConfig | None = None,
         columns: Columns = GUESS,
         where: Mapping[str, str] | None = None,
+        labels: Sequence[str] = (),
         unknown_labels: str = "error",
         tags: Mapping[str, str] | None = None,
         seed: int | None = None,
@@ -164,6 +169,7 @@ class Portfolio:
             method: the name of one with its defaults, a config, or what the adapter is to be made of: `Fuse`, `Merge`,
                 `StackOn` or `EnsembleOf` adapters that are here, which stay as they are.
             where: keep only rows whose columns have these values.
+            labels: keep only rows with one of these labels; none named for all.
             unknown_labels: rows of validation or test whose label train lacks: `error`, `drop` or `keep` (as wrong).
             tags: what `routes.toml` may decide by; see `tag`.
             seed: of splits and training; that of `training`, or 0, if not given.
@@ -183,7 +189,7 @@ class Portfolio:
         self.store.check_writable()
         training = training if training is not None else TrainingConfig()
         training = training if seed is None else replace(training, seed=seed)
-        recipe = _recipe(train, validation, test, columns, where or {}, unknown_labels, training.seed)
+        recipe = _recipe(train, validation, test, columns, where or {}, labels, unknown_labels, training.seed)
         data = recipe.read(name)
         progress = progress if progress is not None else Silent()
         for note in data.notes:
@@ -295,6 +301,7 @@ class Portfolio:
         *,
         columns: Columns = GUESS,
         where: Mapping[str, str] | None = None,
+        labels: Sequence[str] = (),
         unknown_labels: str = "error",
         seed: int = 0,
     ) -> TaskData:
@@ -304,33 +311,39 @@ class Portfolio:
             InvalidName, Conflict, DataError, ConfigError: `add_task` would refuse them likewise.
         """
         self._require_free(name)
-        return _recipe(train, validation, test, columns, where or {}, unknown_labels, seed).read(name)
+        return _recipe(train, validation, test, columns, where or {}, labels, unknown_labels, seed).read(name)
 
-    def missing_tasks(self, sequence: str | Path) -> TaskSequence:
-        """A sequence file without the tasks that are here already: what `add_tasks` would add.
+    def missing_tasks(self, sequence: str | Path, order: str | None = None) -> TaskSequence:
+        """A sequence, by file or shipped name, without the tasks that are here already: what `add_tasks` would add.
+
+        Args:
+            order: one of those that the sequence names; None: as written.
 
         Raises:
             Conflict: a task of one of its names is here, but was read from elsewhere.
             NotFound, ConfigError: the file is not there, or something in it cannot be.
         """
-        spec = read_sequence(sequence)
+        spec = read_sequence(find_sequence(sequence))
+        spec = spec if order is None else spec.in_order(order)
         here = {task.name: task for task in self.tasks()}
         for task in spec.tasks:
             if task.name in here:
-                _require_same_source(here[task.name], task.train, dict(task.where), sequence)
+                _require_same_source(here[task.name], task, sequence)
         return replace(spec, tasks=tuple(task for task in spec.tasks if task.name not in here))
 
     def add_tasks(
         self,
         sequence: str | Path,
         *,
+        order: str | None = None,
         method: str | AdapterConfig = DEFAULT_METHOD,
         training: TrainingConfig | None = None,
         progress: Callable[[str], Progress] | None = None,
     ) -> list[AdapterRecord]:
-        """Add every task of a sequence file that is not here yet, so that an interrupted run goes on where it was.
+        """Add every task of a sequence, by file or shipped name, that is not here; an interrupted run goes on where it was.
 
         Args:
+            order: one of those that the sequence names; None: as written.
             method: for tasks whose table names none.
             progress: given a task's name, who watches its training.
 
@@ -340,11 +353,13 @@ class Portfolio:
         """
         from portfolio.methods.table import method_config
 
-        for task in self.missing_tasks(sequence).tasks:
+        for task in self.missing_tasks(sequence, order).tasks:
             if task.method is not None:
                 method_config(task.method, {})  # refuses an unknown one before the first task is learned
         added = []
-        while (missing := self.missing_tasks(sequence)).tasks:  # asked again, as other processes may add some too
+        while (
+            missing := self.missing_tasks(sequence, order)
+        ).tasks:  # asked again, as other processes may add some too
             task = missing.tasks[0]
             added.append(
                 self.add_task(
@@ -356,6 +371,7 @@ class Portfolio:
                     training=training,
                     columns=task.columns,
                     where=dict(task.where),
+                    labels=task.labels,
                     tags=dict(task.tags),
                     seed=missing.seed,
                     progress=None if progress is None else progress(task.name),
@@ -565,8 +581,37 @@ class Portfolio:
         )
 
     def report(self) -> Report:
-        """Results matrices, metrics and costs, from what was stored as each task came; needs no model."""
-        return build_report(self.store.snapshot())
+        """Results matrices, metrics, what was lost and why, costs: from what was stored as each task came. Needs no model."""
+        return build_report(self.store.snapshot(), self._outcomes)
+
+    def since(self, before: str, after: str = "now") -> Since:
+        """What changed for every task from one moment to another; needs no model.
+
+        Args:
+            before, after: a task or `name@version`, for the moment just before it came; a date or a time, as in ISO 8601,
+                for what was there then; or `now`.
+
+        Raises:
+            NotFound: no such task, or nothing was measured by then.
+            ConfigError: there was nothing before it, or the first moment is not before the second.
+        """
+        snapshot = self.store.snapshot()
+        return since(snapshot, self._outcomes, find_moment(snapshot, before), find_moment(snapshot, after))
+
+    def lost_texts(self, losses: Sequence[Loss]) -> dict[str, dict[int, str]]:
+        """The texts of the rows that tasks lost, by task and row, read again from where they came; pairs as `text / pair`.
+
+        A task is left out whose test rows can no longer be read as they were.
+        """
+        records = {task.name: task for task in self.tasks()}
+        splits = {loss.task: read_test_again(records[loss.task]) for loss in losses if loss.task in records}
+        wanted = {loss.task: loss.lost for loss in losses}
+        texts: dict[str, dict[int, str]] = {}
+        for task, split in splits.items():
+            if split is not None:
+                contents = split.contents()
+                texts[task] = {row: " / ".join(filter(None, contents[row])) for row in wanted[task]}
+        return texts
 
     def evaluate(self) -> Report:
         """Run every task's test split again through the whole portfolio, store what came, and report it.
@@ -583,6 +628,9 @@ class Portfolio:
     def verify(self) -> tuple[Fault, ...]:
         """Recompute every digest; what is found, damage and information."""
         return self.store.verify()
+
+    def _outcomes(self, digest: str) -> Outcomes:
+        return Outcomes.from_bytes(self.store.get(digest))
 
     def engine(self) -> Engine:
         """The base with what it needs to answer; loaded at the first call."""
@@ -666,6 +714,7 @@ def _recipe(
     test: str | Path | None,
     columns: Columns,
     where: Mapping[str, str],
+    labels: Sequence[str],
     unknown_labels: str,
     seed: int,
 ) -> Recipe:
@@ -675,18 +724,20 @@ def _recipe(
         test=place(test),
         columns=columns,
         where=dict(where),
+        labels=listed_labels(labels),
         unknown_labels=unknown_labels,
         seed=seed,
     )
 
 
-def _require_same_source(here: TaskRecord, train: str, where: dict[str, str], sequence: str | Path) -> None:
+def _require_same_source(here: TaskRecord, task: TaskSpec, sequence: str | Path) -> None:
     """A task that is here already is skipped only if it is the one that the sequence means."""
     recipe = Recipe.from_json(here.reading)
-    if (recipe.train, recipe.where) != (place(train), where):
+    meant = Recipe.of(task, recipe.seed)
+    if not recipe.has_train_of(meant):
         raise Conflict(
-            f"task {here.name!r} is here already, but was read from {recipe.train} {recipe.where or ''}, not from "
-            f"{train} {where or ''}; rename it in {sequence}, or remove it with: portfolio remove-task {here.name}"
+            f"task {here.name!r} is here already, but was read from {recipe.shown_train()}, not from "
+            f"{meant.shown_train()}; rename it in {sequence}, or remove it with: portfolio remove-task {here.name}"
         )
 
 

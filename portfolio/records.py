@@ -13,6 +13,7 @@ UNKNOWN_LABEL = -1  # the number of a label that train lacks: never right
 BARE_BASE = "base"  # as a fallback: the nearest class centroid answers, no adapter
 NOBODY = "none"  # as a fallback, or instead of a file: take it away
 DEFAULT_COVERAGE = 0.95
+DEFAULT_MAX_TOKENS = 128  # longer inputs are cut
 
 _Record = TypeVar("_Record")
 

@@ -1,9 +1,16 @@
 """What a portfolio can say about itself: no torch, no SQL, only a `Snapshot` read.
 
-metrics.py    pure functions of a results matrix: average accuracy, BWT, forgetting, FWT, …
-report.py     the figures of one portfolio as data, and as JSON
-summary.py    the report in a few plain sentences
-terminal.py   the report on a terminal
+metrics.py    pure functions of a results matrix: average accuracy, BWT, forgetting, FWT, …; bootstrap.py, their intervals
+findings.py   what a report finds beside the matrices, as plain data: changes, losses, confusion, gains, two moments
+report.py     the figures of one portfolio as data, and as JSON; formulas.py, how each is computed
+added.py      what became of the test rows at each step; changes.py, losses.py, confusion.py, gains.py read it
+summary.py    the report in a few plain sentences; verdict.py, what got worse; reasons.py, why and what to do
+terminal.py   the report on a terminal; findings_terminal.py, losses_terminal.py and sections.py, its parts
+since.py      two moments side by side; since_terminal.py, on a terminal
+page.py       the report as one HTML page: page.html.j2, page_parts.py, page_losses.py, charts.py, shades.py, typeset.py
+pictures.py   the report as pictures; drawing.py, what all pictures share
+report_csv.py the report as CSV
+standings.py  the methods of a comparison beside each other, from the raw predictions of runs.py; standings_*.py show it
 listing.py    the tasks of a portfolio, and one task in full: as JSON and on a terminal
 versions.py   the versions of a task's adapter: settings, members, and what each was compared with
 comparison.py what was tried before an adapter was kept: as a table, in words

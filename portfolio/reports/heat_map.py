@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from portfolio.errors import ConfigError
 from portfolio.records import Attention
 from portfolio.reports.attention import Shares, label_shares, most_telling
+from portfolio.reports.drawing import DOTS, FONT, POINTS, drawable, new_figure, png_of
 from portfolio.reports.output import write_output
 from portfolio.reports.wording import count, share
 
@@ -25,9 +24,6 @@ _DRAWN_LABELS = 40
 _LONGEST_LABEL = 40  # characters; of members nothing is cut
 _CELL_WIDTH, _CELL_HEIGHT = 0.46, 0.27  # inches; a number of three digits fits
 _GAP, _PAD = 0.4, 0.08  # inches, between panels, and between a panel and its names
-_DOTS = 150  # an inch
-_FONT = "DejaVu Sans"  # comes with matplotlib
-_POINTS = 72  # an inch
 _TITLE, _TEXT, _NUMBER = 11, 9, 8  # points
 _SLANT = 45  # degrees, of members' names
 _COLOURS = "viridis"  # perceptually even, also in grey and for the colour-blind
@@ -54,60 +50,29 @@ def draw_attention(attention: Attention, file: Path) -> None:
         ConfigError: matplotlib is not installed.
         Unwritable: the file cannot be written; what was there is as it was.
     """
-    write_output(file, _png(attention))
+    figure = new_figure()
+    _draw(_panels(attention, drawable(_LONGEST_LABEL)), attention, figure)
+    write_output(file, png_of(figure))
 
 
-def _png(attention: Attention) -> bytes:
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ConfigError(
-            "expected matplotlib to draw with, but it is not installed; "
-            "install it with: pip install 'adapter-portfolio[plot]'"
-        ) from error
-    figure = Figure(dpi=_DOTS, facecolor="white")
-    FigureCanvasAgg(figure)  # of this figure alone, so that the caller's own plots are left as they are
-    _draw(_panels(attention, _drawable()), attention, figure)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=_DOTS, bbox_inches="tight", pad_inches=_GAP / 2)
-    return picture.getvalue()
-
-
-def _panels(attention: Attention, drawable: Callable[[str], str]) -> list[_Panel]:
+def _panels(attention: Attention, shown: Callable[[str], str]) -> list[_Panel]:
     blocks = tuple(map(str, attention.blocks))
     panels = [_Panel(what="block", rows=blocks, shares=np.array(attention.mean, dtype=np.float64))]
     if attention.labels:
         shares = label_shares(attention)
         telling = most_telling(attention, _DRAWN_LABELS)
         drawn = sorted(telling, key=lambda label: (int(shares[label].argmax()), -float(shares[label].max())))
-        labels = tuple(drawable(attention.labels[label]) for label in drawn)
+        labels = tuple(shown(attention.labels[label]) for label in drawn)
         panels.append(_Panel(what="label", rows=labels, shares=shares[drawn]))
     return panels
-
-
-def _drawable() -> Callable[[str], str]:
-    """Makes a label one line of characters that the font has, not too long; all others are written as escapes."""
-    from matplotlib.font_manager import FontProperties, findfont, get_font
-
-    known = get_font(findfont(FontProperties(family=_FONT))).get_charmap()
-
-    def drawable(label: str) -> str:
-        shown = "".join(
-            char if char.isprintable() and ord(char) in known else char.encode("unicode_escape").decode()
-            for char in label
-        )
-        return shown if len(shown) <= _LONGEST_LABEL else shown[: _LONGEST_LABEL - 1] + "…"
-
-    return drawable
 
 
 def _longest(names: Sequence[str], figure: Figure) -> float:
     """How wide the widest of these names will be, in inches."""
     widest = 0.0
     for name in names:
-        text = figure.text(0, 0, name, family=_FONT, size=_TEXT, parse_math=False)
-        widest = max(widest, text.get_window_extent().width / _DOTS)
+        text = figure.text(0, 0, name, family=FONT, size=_TEXT, parse_math=False)
+        widest = max(widest, text.get_window_extent().width / DOTS)
         text.remove()
     return widest
 
@@ -127,30 +92,30 @@ def _draw(panels: Sequence[_Panel], attention: Attention, figure: Figure) -> Non
     above = _longest(attention.members, figure) * math.sin(math.radians(_SLANT)) + 5 * _PAD
     head, *more = _title(attention)
     over = (down + above) / down
-    figure.text(0, over, "\n".join(more), family=_FONT, size=_TEXT, va="bottom", color="dimgrey")
-    over += len(more) * 1.4 * _TEXT / _POINTS / down
-    figure.text(0, over, head, family=_FONT, size=_TITLE, va="bottom", weight="bold")
+    figure.text(0, over, "\n".join(more), family=FONT, size=_TEXT, va="bottom", color="dimgrey")
+    over += len(more) * 1.4 * _TEXT / POINTS / down
+    figure.text(0, over, head, family=FONT, size=_TITLE, va="bottom", weight="bold")
 
 
 def _draw_panel(panel: _Panel, members: Sequence[str], strongest: float, axes: Axes) -> None:
     mesh = axes.pcolormesh(panel.shares, vmin=0, vmax=strongest, cmap=_COLOURS, edgecolors="white", linewidth=1)
     axes.invert_yaxis()
     axes.set_frame_on(False)
-    axes.tick_params(length=0, pad=_PAD * _POINTS / 2, top=True, bottom=False, labeltop=True, labelbottom=False)
+    axes.tick_params(length=0, pad=_PAD * POINTS / 2, top=True, bottom=False, labeltop=True, labelbottom=False)
     axes.set_yticks(np.arange(len(panel.rows)) + 0.5, panel.rows)
     axes.set_xticks(np.arange(len(members)) + 0.5, members, rotation=_SLANT, rotation_mode="anchor", ha="left")
     for name in (*axes.get_xticklabels(), *axes.get_yticklabels()):
-        name.set_fontfamily(_FONT)
+        name.set_fontfamily(FONT)
         name.set_fontsize(_TEXT)
         name.set_parse_math(False)  # a label may hold dollar signs
     axes.annotate(
         panel.what,
         xy=(0, 1),
         xycoords="axes fraction",
-        xytext=(-_PAD * _POINTS / 2, _PAD * _POINTS / 2),
+        xytext=(-_PAD * POINTS / 2, _PAD * POINTS / 2),
         textcoords="offset points",
         ha="right",
-        family=_FONT,
+        family=FONT,
         size=_TEXT,
         weight="bold",
     )
@@ -159,7 +124,7 @@ def _draw_panel(panel: _Panel, members: Sequence[str], strongest: float, axes: A
         colour = "white" if luminances[row, member] < _DARK else "black"
         centre = (member + 0.5, row + 0.5)
         axes.text(
-            *centre, share(float(value)), family=_FONT, size=_NUMBER, ha="center", va="center_baseline", color=colour
+            *centre, share(float(value)), family=FONT, size=_NUMBER, ha="center", va="center_baseline", color=colour
         )
 
 

@@ -1,7 +1,7 @@
 """The figures of one portfolio as data: both results matrices, what is read off them, and what each adapter cost.
 
-Everything is computed from a `Snapshot`, so a report needs no model. Scores are accuracies in [0, 1]; a score that was
-not measured is None, and null in JSON.
+Everything is computed from a `Snapshot` and what was kept of the test rows, so a report needs no model. Scores are
+accuracies in [0, 1]; a score that was not measured is None, and null in JSON.
 """
 
 from __future__ import annotations
@@ -10,42 +10,19 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from portfolio.records import AdapterRecord, Cell, Snapshot, TaskRecord
 from portfolio.reports import metrics
+from portfolio.reports.added import Load, SinceAdded, rows_by_step, since_added
+from portfolio.reports.confusion import confusion
+from portfolio.reports.findings import Change, Confusion, Gain, Interval, Loss
+from portfolio.reports.formulas import FORMULAS
+from portfolio.reports.gains import gains
+from portfolio.reports.metrics import Array
 from portfolio.reports.router import RouterFigures, figures_of_router
-
-# How each figure is computed, T tasks counted from 0. Printed beside the figure, as definitions differ in the field.
-FORMULAS: Mapping[str, str] = MappingProxyType(
-    {
-        "matrix": "R[i, j] = accuracy on the test rows of task j after task i was added; "
-        "null where it was not measured, and then not counted",
-        "oracle": "R with the true task given",
-        "routed": "R with the router choosing among all tasks known by then, over all of their labels, "
-        "an answer forced for every row",
-        "average_accuracy": "mean over j of R[T-1, j]",
-        "average_incremental_accuracy": "mean over i of (mean over j <= i of R[i, j])",
-        "plasticity": "mean over j of R[j, j]",
-        "bwt": "mean over j < T-1 of R[T-1, j] - R[j, j]",
-        "forgetting": "mean over j < T-1 of (max over j <= l < T-1 of R[l, j]) - R[T-1, j]",
-        "fwt": "mean over i >= 1 of R[i-1, i] - b[i], with b[i] the accuracy of always saying the most frequent "
-        "training label; undefined while no task could be scored before it was added",
-        "routing_accuracy": "share of test rows sent to their own task, forced; mean over tasks, now",
-        "astray_right": "share of test rows sent to another task that still got the right label, forced; "
-        "mean over tasks, now",
-        "coverage": "share of test rows answered when the router may abstain; mean over tasks, now",
-        "selective_accuracy": "routed accuracy over the rows answered when it may abstain; mean over tasks, now",
-        "floor": "routed accuracy of the whitened class centroids alone, without adapters; mean over tasks, now",
-        "asked": "share of validation rows for which the frozen base was asked, as the trunk alone was not sure; "
-        "1 where it always is",
-        "ece": "expected calibration error of P(task | x) on validation rows: mean over bins of probability of "
-        "|accuracy - mean probability|, weighted by the rows of a bin; before: at temperature 1",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,10 +32,17 @@ class Results:
     matrix: tuple[tuple[float | None, ...], ...]  # row i: after task i was added; column j: on task j
     unmeasured: int  # scores that are missing on or below the diagonal
     average_accuracy: float | None
+    micro_average_accuracy: float | None
     average_incremental_accuracy: float | None
+    steps: tuple[float | None, ...]  # after each step: the mean over the tasks seen by then
     plasticity: float | None
+    stability: float | None
+    worst_task: str | None
+    worst_score: float | None  # of that task, now
     bwt: float | None
+    bwt_interval: Interval | None
     forgetting: float | None
+    forgetting_interval: Interval | None
     fwt: float | None
 
     def added(self) -> tuple[float | None, ...]:
@@ -127,12 +111,19 @@ class Report:
     tasks: tuple[str, ...]  # in the order they were added
     oracle: Results
     routed: Results
+    routing_loss: float | None
     routing_accuracy: float | None
     astray_right: float | None
     coverage: float | None
     selective_accuracy: float | None
     floor: float | None
     router: RouterFigures | None  # None while there is no task
+    rows_kept: bool  # whether it is known what became of the test rows, at every step
+    changes: tuple[Change, ...]  # routed, one a task, since it was added
+    oracle_changes: tuple[Change, ...]
+    losses: tuple[Loss, ...]  # of the tasks that lost, routed; most lost first
+    confusion: Confusion | None  # None where it is not known where the rows go now
+    gains: tuple[Gain, ...]
     per_task: tuple[TaskFigures, ...]  # now
     costs: tuple[Cost, ...]  # one an adapter, in the order of the tasks
 
@@ -144,24 +135,38 @@ class Report:
             "tasks": list(self.tasks),
             "oracle": _results_to_dict(self.oracle),
             "routed": _results_to_dict(self.routed),
+            "routing_loss": self.routing_loss,
             "routing_accuracy": self.routing_accuracy,
             "astray_right": self.astray_right,
             "coverage": self.coverage,
             "selective_accuracy": self.selective_accuracy,
             "floor": self.floor,
             "router": None if self.router is None else dataclasses.asdict(self.router),
-            "per_task": [dataclasses.asdict(figures) for figures in self.per_task],
-            "costs": [dataclasses.asdict(cost) for cost in self.costs],
+            "rows_kept": self.rows_kept,
+            "changes": _as_dicts(self.changes),
+            "oracle_changes": _as_dicts(self.oracle_changes),
+            "losses": _as_dicts(self.losses),
+            "confusion": None if self.confusion is None else dataclasses.asdict(self.confusion),
+            "gains": _as_dicts(self.gains),
+            "per_task": _as_dicts(self.per_task),
+            "costs": _as_dicts(self.costs),
             "formulas": dict(FORMULAS),
         }
 
 
-def build_report(snapshot: Snapshot) -> Report:
-    """The figures of a portfolio of any number of tasks, none included."""
+def build_report(snapshot: Snapshot, load: Load | None = None) -> Report:
+    """The figures of a portfolio of any number of tasks, none included.
+
+    Args:
+        load: reads what became of the test rows, by its digest; without it there are neither intervals nor reasons.
+    """
     tasks = tuple(task.name for task in snapshot.tasks)
     cells = _scored_cells(snapshot.cells, tasks)
     baselines = {cell.task: score(cell.baseline) for cell in cells if score(cell.baseline) is not None}
     per_task = figures_now(snapshot)
+    rows = [figures.rows for figures in per_task]
+    oracle, routed = _matrix(cells, tasks, lambda cell: cell.oracle), _matrix(cells, tasks, lambda cell: cell.routed)
+    kept = since_added(snapshot, load, oracle, routed, rows)
     return Report(
         generation=snapshot.generation,
         base=Base(
@@ -170,14 +175,21 @@ def build_report(snapshot: Snapshot) -> Report:
             fingerprint=snapshot.contract.fingerprint,
         ),
         tasks=tasks,
-        oracle=_results(cells, tasks, baselines, lambda cell: cell.oracle),
-        routed=_results(cells, tasks, baselines, lambda cell: cell.routed),
+        oracle=_results(oracle, tasks, rows, baselines, kept.oracle),
+        routed=_results(routed, tasks, rows, baselines, kept.routed),
+        routing_loss=metrics.routing_loss(oracle, routed),
         routing_accuracy=_mean(figures.routing_accuracy for figures in per_task),
         astray_right=_mean(figures.astray_right for figures in per_task),
         coverage=_mean(figures.coverage for figures in per_task),
         selective_accuracy=_mean(figures.selective_accuracy for figures in per_task),
         floor=_mean(figures.floor for figures in per_task),
         router=None if snapshot.router is None else figures_of_router(snapshot.router),
+        rows_kept=load is not None and len(rows_by_step(snapshot)) == len(tasks),
+        changes=kept.routed.changes,
+        oracle_changes=kept.oracle.changes,
+        losses=kept.losses,
+        confusion=None if kept.now is None else confusion(kept.now, tasks),
+        gains=gains(snapshot.tasks, snapshot.adapters),
         per_task=per_task,
         costs=_costs(snapshot.tasks, snapshot.adapters),
     )
@@ -224,26 +236,40 @@ def _scored_cells(cells: Sequence[Cell], tasks: Sequence[str]) -> list[Cell]:
     return [cell for cell in cells if cell.step in known and cell.task in known]
 
 
-def _results(
-    cells: Sequence[Cell],
-    tasks: Sequence[str],
-    baselines: Mapping[str, float | None],
-    read: Callable[[Cell], float | None],
-) -> Results:
+def _matrix(cells: Sequence[Cell], tasks: Sequence[str], read: Callable[[Cell], float | None]) -> Array:
+    """(T, T), NaN where nothing was measured."""
     position = {task: index for index, task in enumerate(tasks)}
     matrix = np.full((len(tasks), len(tasks)), np.nan)
     for cell in cells:
         value = read(cell)
         matrix[position[cell.step], position[cell.task]] = np.nan if value is None else value
+    return matrix
+
+
+def _results(
+    matrix: Array,
+    tasks: Sequence[str],
+    rows: Sequence[int],
+    baselines: Mapping[str, float | None],
+    since: SinceAdded,
+) -> Results:
     baseline = np.array([baselines.get(task) for task in tasks], dtype=np.float64)  # None becomes NaN
+    worst = metrics.worst_task(matrix)
     return Results(
         matrix=tuple(tuple(score(value) for value in row) for row in matrix.tolist()),
         unmeasured=int(np.isnan(matrix[np.tril_indices(len(tasks))]).sum()),
         average_accuracy=metrics.average_accuracy(matrix),
+        micro_average_accuracy=metrics.micro_average_accuracy(matrix, np.array(rows, dtype=np.int64)),
         average_incremental_accuracy=metrics.average_incremental_accuracy(matrix),
+        steps=metrics.incremental_accuracies(matrix),
         plasticity=metrics.plasticity(matrix),
+        stability=metrics.stability(matrix),
+        worst_task=None if worst is None else tasks[worst[0]],
+        worst_score=None if worst is None else worst[1],
         bwt=metrics.bwt(matrix),
+        bwt_interval=since.bwt_interval,
         forgetting=metrics.forgetting(matrix),
+        forgetting_interval=since.forgetting_interval,
         fwt=metrics.fwt(matrix, baseline),
     )
 
@@ -276,5 +302,8 @@ def _cost(task: TaskRecord, adapter: AdapterRecord) -> Cost:
 
 
 def _results_to_dict(results: Results) -> dict[str, Any]:
-    fields: dict[str, Any] = {field.name: getattr(results, field.name) for field in dataclasses.fields(results)}
-    return fields | {"matrix": [list(row) for row in results.matrix]}
+    return dataclasses.asdict(results) | {"matrix": [list(row) for row in results.matrix]}
+
+
+def _as_dicts(found: Iterable[Any]) -> list[dict[str, Any]]:
+    return [dataclasses.asdict(one) for one in found]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.console import Console
@@ -12,6 +15,7 @@ from rich.text import Text
 from portfolio.records import AdapterRecord, Answer, Attention, Route, RouterState, Snapshot
 from portfolio.reports import permits, router
 from portfolio.reports.answers import print_answers, print_explained
+from portfolio.reports.findings import NO_TEXTS, Since, Texts
 from portfolio.reports.judgement import OverlapReport, RouteReport, overlap_to_dict, route_report_to_dict
 from portfolio.reports.judgement_terminal import print_overlap, print_route_report
 from portfolio.reports.listing import print_task, print_tasks, task_to_dict, tasks_to_dict
@@ -19,12 +23,17 @@ from portfolio.reports.output import to_line
 from portfolio.reports.progress import outcome
 from portfolio.reports.reading import print_reading, reading_to_dict
 from portfolio.reports.report import Report
+from portfolio.reports.report_csv import write_csv
 from portfolio.reports.routes import print_explained_routes, print_routes, write_routes
-from portfolio.reports.tables import fields_table
+from portfolio.reports.since import since_to_dict
+from portfolio.reports.since_terminal import print_since
+from portfolio.reports.tables import fields_table, print_table, texts_table
 from portfolio.reports.terminal import print_report
-from portfolio.reports.wording import plain
+from portfolio.reports.wording import count, plain
 
 if TYPE_CHECKING:
+    from portfolio.reports.runs import Contest
+    from portfolio.tasks.shipped import Shipped
     from portfolio.tasks.task import TaskData
 
 
@@ -72,12 +81,77 @@ def show_task(snapshot: Snapshot, name: str, as_json: bool = False, attention: A
         print_task(snapshot, name, _screen(), attention)
 
 
-def show_report(report: Report, as_json: bool = False) -> None:
-    """All figures."""
-    if as_json:
+def show_report(report: Report, as_json: bool = False, as_csv: bool = False, texts: Texts = NO_TEXTS) -> None:
+    """All figures.
+
+    Args:
+        texts: of rows that were lost, by task and row.
+    """
+    if as_csv:
+        write_csv(report, sys.stdout)
+    elif as_json:
         _write_json(report.to_dict())
     else:
-        print_report(report, _screen())
+        print_report(report, _screen(), texts)
+
+
+def write_report(report: Report, page: str | None, pictures: str | None, texts: Texts = NO_TEXTS) -> list[Path]:
+    """The report as a page and as pictures, where a file and a directory are named; what was written.
+
+    Raises:
+        ConfigError: matplotlib is not installed, for pictures.
+        Unwritable: a file cannot be written.
+    """
+    from portfolio.reports.page import write_page
+    from portfolio.reports.pictures import draw_pictures
+
+    written = []
+    if page is not None:
+        write_page(report, Path(page), datetime.now(timezone.utc).isoformat(timespec="seconds"), texts)
+        written.append(Path(page))
+    return written if pictures is None else [*written, *draw_pictures(report, Path(pictures))]
+
+
+def show_since(found: Since, as_json: bool = False, texts: Texts = NO_TEXTS) -> None:
+    """What changed between two moments."""
+    if as_json:
+        _write_json(since_to_dict(found))
+    else:
+        print_since(found, _screen(), texts)
+
+
+def show_standings(
+    contest: Contest, picture: str | None = None, *, markdown: bool = False, as_csv: bool = False, as_json: bool = False
+) -> list[Path]:
+    """What the methods of a comparison reach, in one form; the files that were written beside it."""
+    from portfolio.reports.standings import standings_of
+    from portfolio.reports.standings_curves import draw_curves
+    from portfolio.reports.standings_files import standings_to_csv, standings_to_dict, standings_to_markdown
+    from portfolio.reports.standings_terminal import print_standings
+
+    standings = standings_of(contest)
+    if markdown:
+        sys.stdout.write(standings_to_markdown(standings))
+    elif as_csv:
+        sys.stdout.write(standings_to_csv(standings))
+    elif as_json:
+        _write_json(standings_to_dict(standings))
+    else:
+        print_standings(standings, _screen())
+    if picture is None:
+        return []
+    draw_curves(standings, Path(picture))
+    return [Path(picture)]
+
+
+def show_sequences(sequences: Sequence[Shipped], as_json: bool = False) -> None:
+    """The sequences that ship with the package."""
+    if as_json:
+        _write_json([{**asdict(one), "path": str(one.path), "orders": list(one.orders)} for one in sequences])
+        return
+    screen = _screen()
+    rows = [[one.name, one.about, ", ".join(one.orders), count(one.tasks)] for one in sequences]
+    print_table(texts_table(["name", "about", "orders", "tasks"], rows, screen, texts=3), screen)
 
 
 def show_findings(findings: Sequence[Finding], as_json: bool) -> None:

@@ -1,29 +1,31 @@
-"""The report in a few plain sentences: how well the tasks are answered now, and what got worse by how much."""
+"""The report in a few plain sentences: what got worse, then how well the tasks are answered now."""
 
 from __future__ import annotations
 
-from portfolio.reports.report import Report, Results
+from portfolio.reports.report import Report
 from portfolio.reports.router import RouterFigures
+from portfolio.reports.verdict import verdict
 from portfolio.reports.wording import count, percent, points
 
 EMPTY = "This portfolio has no task yet. Add one with: portfolio add-task NAME --train FILE"
 
 
 def summary(report: Report) -> tuple[str, ...]:
-    """The report's sentences, most important first; whatever was not measured is not spoken of as if it were."""
+    """The report's paragraphs, the verdict first; whatever was not measured is not spoken of as if it were."""
     if not report.tasks:
         return (EMPTY,)
-    opening = f"{count(len(report.tasks), 'task')} on the frozen base {report.base.name}."
     parts = (
+        verdict(report),
+        f"{count(len(report.tasks), 'task')} on the frozen base {report.base.name}.",
         _accuracy(report),
-        _change("Routed", report, report.routed),
-        _change("With the task given", report, report.oracle),
-        "With one task there is nothing yet to forget." if len(report.tasks) == 1 else "",
+        _isolation(report),
+        _gains(report),
         _abstention(report),
         _floor(report),
         _unmeasured(report),
+        _rows_not_kept(report),
     )
-    return (opening, *(part for part in parts if part))
+    return tuple(part for part in parts if part)
 
 
 def _accuracy(report: Report) -> str:
@@ -40,27 +42,26 @@ def _accuracy(report: Report) -> str:
     return f"Test rows answered rightly: {percent(oracle)} % with the task given, {choosing}."
 
 
-def _change(how: str, report: Report, results: Results) -> str:
-    """What the earlier tasks lost or gained since they were added; the last task has had no time to change."""
-    changes = {task: change for task, change in enumerate(results.changes()[:-1]) if change is not None}
-    if not changes:
+def _isolation(report: Report) -> str:
+    """That adapters did each other no harm; where one did, the verdict says so."""
+    changes = [change.change for change in report.oracle_changes[:-1] if change.change is not None]
+    if not changes or min(changes) < 0:
         return ""
     measured = "" if len(changes) == len(report.tasks) - 1 else " measured both then and now"
-    if not any(changes.values()):
-        return f"{how}, every earlier task{measured} scores exactly what it scored when it was added."
-    average = f"{points(results.bwt)} points on average"
-    worse = sum(change < 0 for change in changes.values())
-    if not worse:
-        return f"{how}, no earlier task{measured} scores less than when it was added ({average})."
-    worst = min(changes, key=lambda task: changes[task])
-    then, now = percent(results.added()[worst]), percent(results.now()[worst])
-    if len(changes) == 1:
-        return f"{how}, {report.tasks[worst]} scores less than when it was added: {then} % then, {now} % now."
-    share = f"all {worse:,}" if worse == len(changes) else f"{worse:,} of {len(changes):,}"
-    verb = "scores less than when it was" if worse == 1 else "score less than when they were"
+    if not any(changes):
+        return f"With the task given, every earlier task{measured} scores exactly what it scored when it was added."
+    return f"With the task given, no earlier task{measured} scores less than when it was added."
+
+
+def _gains(report: Report) -> str:
+    """Forward transfer, as far as it can be measured."""
+    if not report.gains:
+        return ""
+    mean = sum(gain.gain for gain in report.gains) / len(report.gains)
+    over = report.gains[0].task if len(report.gains) == 1 else f"{count(len(report.gains), 'task')} on average"
     return (
-        f"{how}, {share} earlier tasks{measured} {verb} added; the change is {average}, "
-        f"the largest loss that of {report.tasks[worst]}: {then} % then, {now} % now."
+        f"To use earlier adapters gains {points(mean)} points on validation rows against an adapter trained for the task "
+        f"alone ({over})."
     )
 
 
@@ -93,3 +94,12 @@ def _unmeasured(report: Report) -> str:
         return ""
     known = len(report.tasks) * (len(report.tasks) + 1)  # two triangles, each with its diagonal
     return f"{count(missing)} of {count(known, 'score')} were not measured; they are left out, not counted as 0."
+
+
+def _rows_not_kept(report: Report) -> str:
+    if report.rows_kept or len(report.tasks) == 1:
+        return ""
+    return (
+        "What became of each test row was not kept when some of these tasks came, so their changes have no interval and no "
+        "reason. To keep the rows as they are answered now, type: portfolio evaluate"
+    )

@@ -1,4 +1,4 @@
-"""The report on a terminal: plain words first, then both results matrices, the figures with their formulas, costs."""
+"""The report on a terminal: plain words first, both results matrices, what changed and why, figures, costs."""
 
 from __future__ import annotations
 
@@ -8,24 +8,32 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from portfolio.reports.report import FORMULAS, Report, Results
+from portfolio.reports.findings import NO_TEXTS, Texts
+from portfolio.reports.findings_terminal import print_findings
+from portfolio.reports.formulas import FORMULAS
+from portfolio.reports.report import Report, Results
 from portfolio.reports.router import in_words
+from portfolio.reports.sections import colored, ends, numbered, print_section
 from portfolio.reports.summary import summary
-from portfolio.reports.tables import bare_table, fields_table, figures_table, print_table
+from portfolio.reports.tables import bare_table, fields_table, figures_table
 from portfolio.reports.wording import NOTHING, count, duration, percent, plain, points, size
+from portfolio.reports.worst import listed
 
 _MATRIX_TASKS = 12  # more columns than these do not fit 80 characters
 _LISTED_TASKS = 40  # of more tasks than these, only those that lost most are listed
 _WORST_TASKS = 20
 _NARROWEST_FIGURES = 66  # columns
-_CLEAR_LOSS = 0.01  # of a score; a smaller one is coloured less loudly
 
 _METRICS = (  # figure, and its words
     ("average_accuracy", "average accuracy"),
+    ("micro_average_accuracy", "the same by rows"),
     ("average_incremental_accuracy", "average over steps"),
     ("plasticity", "plasticity"),
+    ("stability", "stability"),
+    ("worst_score", "worst task"),
 )
 _TRANSFERS = (("bwt", "BWT"), ("forgetting", "forgetting"), ("fwt", "FWT"))
+_INTERVALS = ("bwt", "forgetting")  # those that have one
 _ROUTED_ONLY = (
     ("routing_accuracy", "routing accuracy"),
     ("astray_right", "right label, wrong adapter"),
@@ -35,25 +43,30 @@ _ROUTED_ONLY = (
 )
 
 
-def print_report(report: Report, console: Console) -> None:
-    """Write the report to `console`; 80 columns are enough, and nothing is said by colour alone."""
+def print_report(report: Report, console: Console, texts: Texts = NO_TEXTS) -> None:
+    """Write the report to `console`; 80 columns are enough, and nothing is said by colour alone.
+
+    Args:
+        texts: of test rows that were lost, by task and row, to be written with them.
+    """
     for sentence in summary(report):
         console.print(Text(plain(sentence, console)))
     if not report.tasks:
         return
-    listed = _listed(report)
-    _print_legend(report, len(listed), console)
+    shown = listed(report, _LISTED_TASKS, _WORST_TASKS)
+    _print_legend(report, len(shown), console)
     if len(report.tasks) <= _MATRIX_TASKS:
         for how, results in (("With the task given", report.oracle), ("Routed", report.routed)):
             title = f"{how}: score on a task (column) after each step (row)"
-            _print_section(title, _matrix(report.tasks, results, console), console)
+            print_section(title, _matrix(report.tasks, results, console), console)
     else:
-        _print_section("Each task when it was added, and now", _added_and_now(report, listed, console), console)
-    _print_section("Each task now", _now(report, listed, console), console)
-    _print_section("Figures", _figures(report, console), console)
+        print_section("Each task when it was added, and now", _added_and_now(report, shown, console), console)
+    print_findings(report, shown, texts, console)
+    print_section("Each task now", _now(report, shown, console), console)
+    print_section("Figures", _figures(report, console), console)
     if report.router is not None:
-        _print_section("Router: settings and calibration", fields_table(in_words(report.router), console), console)
-    _print_section("Costs", _costs(report, listed, console), console)
+        print_section("Router: settings and calibration", fields_table(in_words(report.router), console), console)
+    print_section("Costs", _costs(report, shown, console), console)
 
 
 def _print_legend(report: Report, listed: int, console: Console) -> None:
@@ -64,67 +77,39 @@ def _print_legend(report: Report, listed: int, console: Console) -> None:
         console.print(Text(f"{lost} For all, type: portfolio report --json", style="dim"))
 
 
-def _print_section(title: str, table: Table, console: Console) -> None:
-    console.print()
-    console.print(Text(title, style="bold"))
-    print_table(table, console)
-
-
-def _listed(report: Report) -> list[int]:
-    """The tasks to list, in the order they were added: all, or of very many those that lost most when routed."""
-    everyone = list(range(len(report.tasks)))
-    if len(everyone) <= _LISTED_TASKS:
-        return everyone
-    changes, now = report.routed.changes(), report.routed.now()
-
-    def loss_then_score(task: int) -> tuple[float, float]:
-        change, score = changes[task], now[task]
-        return (1.0 if change is None else change, 1.0 if score is None else score)
-
-    return sorted(sorted(everyone, key=loss_then_score)[:_WORST_TASKS])
-
-
 def _matrix(tasks: Sequence[str], results: Results, console: Console) -> Table:
     columns = range(len(tasks))
     added, changes = results.added(), results.changes()
     rows: list[list[str | Text]] = [
         [name, *(_cell(row[task], added[task], is_known=task <= step) for task in columns)]
-        for step, (name, row) in enumerate(zip(_numbered(tasks, columns), results.matrix, strict=True))
+        for step, (name, row) in enumerate(zip(numbered(tasks, columns), results.matrix, strict=True))
     ]
     if len(tasks) > 1:
-        rows.append([_bold("change"), *(_colored(points(change), change) for change in changes)])
+        rows.append([_bold("change"), *(colored(points(change), change) for change in changes)])
     return figures_table(["after", *(str(task + 1) for task in columns)], rows, console, gap=1)
 
 
 def _cell(score: float | None, added: float | None, *, is_known: bool) -> Text:
     if score is None:
         return Text(NOTHING if is_known else "")
-    return _colored(percent(score), None if added is None else score - added)
-
-
-def _colored(text: str, change: float | None) -> Text:
-    if not change:
-        return Text(text)
-    if change > 0:
-        return Text(text, style="green")
-    return Text(text, style="red" if change <= -_CLEAR_LOSS else "yellow")
+    return colored(percent(score), None if added is None else score - added)
 
 
 def _added_and_now(report: Report, listed: Sequence[int], console: Console) -> Table:
     headers = ["\ntask", "oracle\nadded", "\nnow", "\nchange", "routed\nadded", "\nnow", "\nchange"]
     columns = [(results.added(), results.now(), results.changes()) for results in (report.oracle, report.routed)]
     rows: list[list[str | Text]] = []
-    for name, task in zip(_numbered(report.tasks, listed), listed, strict=True):
+    for name, task in zip(numbered(report.tasks, listed), listed, strict=True):
         row: list[str | Text] = [name]
         for added, now, changes in columns:
-            row += [percent(added[task]), percent(now[task]), _colored(points(changes[task]), changes[task])]
+            row += [percent(added[task]), percent(now[task]), colored(points(changes[task]), changes[task])]
         rows.append(row)
     return figures_table(headers, rows, console)
 
 
 def _now(report: Report, listed: Sequence[int], console: Console) -> Table:
     rows: list[list[str | Text]] = []
-    for name, task in zip(_numbered(report.tasks, listed), listed, strict=True):
+    for name, task in zip(numbered(report.tasks, listed), listed, strict=True):
         now = report.per_task[task]
         scores = (now.oracle, now.routed, now.floor, now.routing_accuracy, now.coverage, now.selective_accuracy)
         rows.append([name, count(now.rows), *map(percent, scores)])
@@ -146,10 +131,22 @@ def _figures(report: Report, console: Console) -> Table:
     for kinds, written in ((_METRICS, percent), (_TRANSFERS, points)):
         for figure, words in kinds:
             oracle, routed = getattr(report.oracle, figure), getattr(report.routed, figure)
-            table.add_row(words, written(oracle), written(routed), Text(FORMULAS[figure], style="dim"))
+            whose = f"; routed: {report.routed.worst_task or NOTHING}" if figure == "worst_score" else ""
+            table.add_row(words, written(oracle), written(routed), Text(FORMULAS[figure] + whose, style="dim"))
+            if figure in _INTERVALS:
+                _add_intervals(report, f"{figure}_interval", table)
+    table.add_row("routing loss", "", points(report.routing_loss), Text(FORMULAS["routing_loss"], style="dim"))
     for figure, words in _ROUTED_ONLY:
         table.add_row(words, "", percent(getattr(report, figure)), Text(FORMULAS[figure], style="dim"))
     return table
+
+
+def _add_intervals(report: Report, figure: str, table: Table) -> None:
+    """A line with both ends of both intervals, each on a line of its own, if one is known."""
+    oracle, routed = getattr(report.oracle, figure), getattr(report.routed, figure)
+    if oracle is not None or routed is not None:
+        written = (ends(interval).replace(" .. ", " ..\n") for interval in (oracle, routed))
+        table.add_row("  95 % interval", *written, Text(FORMULAS[figure], style="dim"))
 
 
 def _costs(report: Report, listed: Sequence[int], console: Console) -> Table:
@@ -165,11 +162,6 @@ def _costs(report: Report, listed: Sequence[int], console: Console) -> Table:
     rows.append([_bold("all adapters"), "", parameters, everything, training, "", ""])
     headers = ["adapter", "method", "parameters", "size", "training", "epochs", "rows"]
     return figures_table(headers, rows, console, left=2)
-
-
-def _numbered(tasks: Sequence[str], listed: Sequence[int]) -> list[str]:
-    digits = len(str(len(tasks)))
-    return [f"{task + 1:>{digits}} {tasks[task]}" for task in listed]
 
 
 def _bold(text: str) -> Text:

@@ -1,6 +1,8 @@
 """Tasks: labelled texts, read from files, checked, and split.
 
-    sequences.py   a TOML file naming several tasks in order
+    sequences.py   a TOML file naming several tasks in order; sequence_faults.py: what is wrong with one, by line
+    shipped.py     the sequences that ship with the project; demo.py: the demonstration's
+    recipe.py      how a task was read, so that it can be read again
     task.py        one task: train, validation and test read, held out and checked against each other
     files.py       one split, or unlabelled texts: rows checked one by one
     splits.py      the split itself, and rows held out of it

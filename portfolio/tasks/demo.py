@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from portfolio.errors import NotFound
+from portfolio.tasks.shipped import FOLDERS, shipped_path
 
-_PACKAGE = Path(__file__).resolve().parent.parent
-FOLDERS = (_PACKAGE / "demo_data", _PACKAGE.parent / "data")  # in an installed package, in a checkout
-SEQUENCE = Path("helpdesk") / "sequence.toml"
+SEQUENCE = "helpdesk"
 QUESTIONS = (  # none of them is in the data; the last is out of scope
     "I see the same payment on my card two times",
     "The tracking page says delivered, but there is nothing at my door.",
@@ -17,17 +16,16 @@ QUESTIONS = (  # none of them is in the data; the last is out of scope
 )
 
 
-def demo_sequence(folders: Iterable[Path] = FOLDERS) -> Path:
+def demo_sequence(folders: Sequence[Path] = FOLDERS) -> Path:
     """The demo's sequence file.
 
     Raises:
         NotFound: it is in none of these folders.
     """
-    places = [folder / SEQUENCE for folder in folders]
-    for place in places:
-        if place.is_file():
-            return place
-    raise NotFound(
-        f"expected the demo's data at {' or '.join(map(str, places))}, found none; "
-        "install the package again, or name a sequence of your own with: portfolio -p DIR add-tasks SEQUENCE.toml"
-    )
+    path = shipped_path(SEQUENCE, folders)
+    if path is None:
+        raise NotFound(
+            f"expected the demo's data, the folder {SEQUENCE}, in {' or '.join(map(str, folders))}, found none; "
+            "install the package again, or name a sequence of your own with: portfolio -p DIR add-tasks SEQUENCE.toml"
+        )
+    return path

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,6 +28,7 @@ class Reading:
 
     split: Split
     columns: ChosenColumns
+    other_labels: tuple[str, ...]  # of the rows left out for their label, sorted
 
 
 def read_split(location: str | Path, split: str, columns: Columns = GUESS, where: Where | None = None) -> Split:
@@ -45,8 +46,8 @@ def read_split(location: str | Path, split: str, columns: Columns = GUESS, where
     return read_rows(locate(location), split, columns, where or {}).split
 
 
-def read_rows(location: Location, split: str, columns: Columns, where: Where) -> Reading:
-    """What `read_split` gives, with the columns that were chosen."""
+def read_rows(location: Location, split: str, columns: Columns, where: Where, wanted: Collection[str] = ()) -> Reading:
+    """What `read_split` gives, with the columns that were chosen; only rows with a wanted label, if any is wanted."""
     faults = Faults(location.shown)
     table = location.open_table(split, faults)
     chosen = _chosen(table, columns, faults)
@@ -54,18 +55,25 @@ def read_rows(location: Location, split: str, columns: Columns, where: Where) ->
     names = [name for name in (chosen.text, chosen.pair) if name is not None]
     texts: list[list[str]] = [[] for _ in names]
     labels: list[str] = []
-    unlabelled = 0
+    others: set[str] = set()
+    rows = unlabelled = 0
     for number, fields in _kept(table, [*names, chosen.label], where, faults):
+        rows += 1
+        unlabelled += fields.get(chosen.label) is None
+        label = _as_name(fields.get(chosen.label))
+        if wanted and label not in wanted:
+            others.update([] if label is None else [label])
+            continue
         place = table.place(number)
         for name, column in zip(names, texts, strict=True):
             column.append(_text_of(fields, name, place, faults))
         labels.append(_label_of(fields, chosen.label, place, faults))
-        unlabelled += fields.get(chosen.label) is None
-    if labels and unlabelled == len(labels):
+    if rows and unlabelled == rows:
         raise HiddenLabels(f"{location.shown}: no row of the {split} split has a label in {shown(chosen.label)}")
     faults.raise_if_any()
     pairs = tuple(texts[1]) if chosen.pair is not None else None
-    return Reading(split=Split(texts=tuple(texts[0]), pairs=pairs, labels=tuple(labels)), columns=chosen)
+    kept = Split(texts=tuple(texts[0]), pairs=pairs, labels=tuple(labels))
+    return Reading(split=kept, columns=chosen, other_labels=tuple(sorted(others)))
 
 
 def read_routed(location: str | Path, task_column: str, columns: Columns = GUESS) -> Split:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from portfolio.errors import PortfolioError
+from portfolio.errors import PortfolioError, require
 from portfolio.records import TaskRecord
 from portfolio.tasks.columns import GUESS, Columns
+from portfolio.tasks.faults import listed, shown
+from portfolio.tasks.sequences import TaskSpec
 from portfolio.tasks.splits import Split
 from portfolio.tasks.task import TaskData, read_task
 
@@ -24,8 +27,22 @@ class Recipe:
     test: str | None = None
     columns: Columns = GUESS
     where: dict[str, str] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()  # only rows with one of these; none for all
     unknown_labels: str = "error"
     seed: int = 0
+
+    @classmethod
+    def of(cls, task: TaskSpec, seed: int) -> Recipe:
+        """How a task of a sequence is read, with the sequence's seed."""
+        return cls(
+            train=task.train,
+            validation=task.validation,
+            test=task.test,
+            columns=task.columns,
+            where=dict(task.where),
+            labels=task.labels,
+            seed=seed,
+        )
 
     def read(self, name: str) -> TaskData:
         """The task's examples; see `read_task` for what is raised."""
@@ -38,15 +55,31 @@ class Recipe:
             seed=self.seed,
             unknown_labels=self.unknown_labels,
             where=self.where,
+            labels=self.labels,
         )
 
+    def has_train_of(self, other: Recipe) -> bool:
+        """Whether both take the same rows of the same place for training."""
+        return (self.train, self.where, set(self.labels)) == (other.train, other.where, set(other.labels))
+
+    def shown_train(self) -> str:
+        """The place of the training rows, and which of them are taken, for messages."""
+        kept = [f"{column} = {shown(value)}" for column, value in self.where.items()]
+        kept += [f"labels {listed(sorted(self.labels))}"] if self.labels else []
+        return f"{self.train} (only {', '.join(kept)})" if kept else self.train
+
     def to_json(self) -> str:
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        """Canonical. `labels` stands in it only where there are some, so that earlier versions read all others."""
+        fields = asdict(self)
+        if not self.labels:
+            del fields["labels"]
+        return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> Recipe:
         fields = json.loads(text)
-        return cls(**{**fields, "columns": Columns(**fields["columns"])})
+        columns, labels = Columns(**fields["columns"]), tuple(fields.get("labels", ()))
+        return cls(**{**fields, "columns": columns, "labels": labels})
 
 
 def place(location: str | Path | None) -> str | None:
@@ -54,6 +87,16 @@ def place(location: str | Path | None) -> str | None:
     if location is None or str(location).startswith(_HUB):
         return None if location is None else str(location)
     return str(Path(location).absolute())
+
+
+def listed_labels(labels: Sequence[str]) -> tuple[str, ...]:
+    """These labels.
+
+    Raises:
+        ConfigError: it is one text, whose characters would pass for labels.
+    """
+    require(not isinstance(labels, str), f"labels must be a list of labels, got one text: {shown(labels)}")
+    return tuple(labels)
 
 
 def read_test_again(task: TaskRecord) -> Split | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +11,8 @@ from portfolio.errors import DataError, require
 from portfolio.records import Source
 from portfolio.refs import check_name
 from portfolio.tasks.columns import GUESS, ChosenColumns, Columns
-from portfolio.tasks.faults import shown
-from portfolio.tasks.files import HiddenLabels, Where, read_rows
+from portfolio.tasks.faults import listed, shown
+from portfolio.tasks.files import HiddenLabels, Reading, Where, read_rows
 from portfolio.tasks.locations import Location, locate
 from portfolio.tasks.splits import Split, count_repeats, hold_out
 
@@ -47,6 +48,14 @@ class _Part:
     held_out: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Kept:
+    """Which rows are read of every split."""
+
+    where: Where
+    labels: tuple[str, ...]  # none for all
+
+
 def read_task(
     name: str,
     train: str | Path,
@@ -57,6 +66,7 @@ def read_task(
     seed: int = 0,
     unknown_labels: str = "error",
     where: Where | None = None,
+    labels: Sequence[str] = (),
 ) -> TaskData:
     """The task whose examples stand in these places.
 
@@ -68,6 +78,7 @@ def read_task(
         unknown_labels: what to do with rows of validation and test whose label train lacks: `error`, `drop` them, or
             `keep` them, which counts them as wrong for ever.
         where: keep only the rows whose columns have these values.
+        labels: keep only the rows with one of these labels, each of which train must have; none named for all.
 
     Raises:
         DataError: some examples cannot be used; all faults of a file are named together.
@@ -79,22 +90,23 @@ def read_task(
         unknown_labels in UNKNOWN_LABELS,
         f"--unknown-labels must be one of {', '.join(UNKNOWN_LABELS)}, got {shown(unknown_labels)}",
     )
-    where = where or {}
+    kept = _Kept(where=where or {}, labels=tuple(labels))
     notes: list[str] = []
     at = locate(train)
-    reading = read_rows(at, "train", columns, where)
-    notes.extend(_reading_notes(reading.columns, where))
+    reading = read_rows(at, "train", columns, kept.where, kept.labels)
+    _require_labels(kept, reading, "train", at)
+    notes.extend(_reading_notes(reading.columns, kept))
     whole = reading.split
-    labels = _labels(whole, at)
+    known = _labels(whole, at)
     rest = whole
     parts: dict[str, _Part] = {}
     for split, location in (("test", test), ("validation", validation)):  # test first: it stays when one is given
-        part = _given(split, location, at, reading.columns, where, notes)
+        part = _given(split, location, at, reading.columns, kept, notes)
         if part is None:
             rest, held = _held_out(rest, len(whole), split, at, seed, notes)
             parts[split] = _Part(split=held, location=at, held_out=True)
         else:
-            checked = _with_known_labels(part.split, set(labels), split, part.location, unknown_labels, notes)
+            checked = _with_known_labels(part.split, set(known), split, part.location, unknown_labels, notes)
             parts[split] = _Part(split=checked, location=part.location, held_out=False)
     parts["train"] = _Part(split=rest, location=at, held_out=False)
     notes.extend(_repeat_notes(parts, whole))
@@ -102,27 +114,41 @@ def read_task(
     assert reading.columns.label is not None
     return TaskData(
         name=name,
-        labels=labels,
+        labels=known,
         train=rest,
         validation=parts["validation"].split,
         test=parts["test"].split,
         columns=(reading.columns.text, reading.columns.pair, reading.columns.label),
         sources=tuple(_source(split, parts[split]) for split in ("train", "validation", "test")),
         seed=seed,
-        where=tuple(where.items()),
+        where=tuple(kept.where.items()),
         notes=tuple(notes),
     )
 
 
-def _reading_notes(columns: ChosenColumns, where: Where) -> list[str]:
+def _require_labels(kept: _Kept, reading: Reading, split: str, at: Location) -> None:
+    """Raise DataError where train lacks a label that is to be kept, or another split has none of them."""
+    missing = sorted(set(kept.labels) - set(reading.split.labels))
+    if missing and (split == "train" or not reading.split):
+        found = sorted({*reading.split.labels, *reading.other_labels})
+        raise DataError(
+            f"{at.shown}: no row of {split} has the label {listed(missing, _LISTED_LABELS)}; "
+            f"its labels are {listed(found)}"
+        )
+
+
+def _reading_notes(columns: ChosenColumns, kept: _Kept) -> list[str]:
     notes = []
     chosen = {"text": columns.text, "pair": columns.pair, "label": columns.label}
     if columns.guessed:
         guessed = ", ".join(f"{role} {shown(chosen[role])}" for role in columns.guessed)
-        unused = ", ".join(shown(column) for column in columns.unused if column not in where)
+        unused = ", ".join(shown(column) for column in columns.unused if column not in kept.where)
         notes.append(f"columns guessed: {guessed}" + (f"; not used: {unused}" if unused else ""))
-    if where:
-        notes.append("only rows with " + ", ".join(f"{column} = {shown(value)}" for column, value in where.items()))
+    if kept.where:
+        values = ", ".join(f"{column} = {shown(value)}" for column, value in kept.where.items())
+        notes.append(f"only rows with {values}")
+    if kept.labels:
+        notes.append(f"only rows with {len(kept.labels)} labels: {listed(list(kept.labels), 3)}")
     return notes
 
 
@@ -136,7 +162,7 @@ def _labels(train: Split, at: Location) -> tuple[str, ...]:
 
 
 def _given(
-    split: str, location: str | Path | None, train: Location, columns: ChosenColumns, where: Where, notes: list[str]
+    split: str, location: str | Path | None, train: Location, columns: ChosenColumns, kept: _Kept, notes: list[str]
 ) -> _Part | None:
     """The split that the user named, or that the set of train holds; None if neither."""
     if location is not None:
@@ -146,12 +172,13 @@ def _given(
     else:
         return None
     try:
-        reading = read_rows(at, split, columns.said(), where)
+        reading = read_rows(at, split, columns.said(), kept.where, kept.labels)
     except HiddenLabels:
         if location is not None:
             raise
         notes.append(f"{split}: the {split} split of {at.shown} hides its labels and is not used")
         return None
+    _require_labels(kept, reading, split, at)
     return _Part(split=reading.split, location=at, held_out=False)
 
 

@@ -65,7 +65,7 @@ def test_help_and_version_answer(run: Run) -> None:
 def test_a_fault_of_ours_is_one_message_and_its_traceback_is_shown_on_request(
     run: Run, grown: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(_: object) -> None:
+    def broken(*_: object) -> None:
         raise RuntimeError("out of cheese")
 
     monkeypatch.setattr(facade, "build_report", broken)
@@ -78,7 +78,7 @@ def test_a_fault_of_ours_is_one_message_and_its_traceback_is_shown_on_request(
 
 
 def test_ctrl_c_ends_with_130_and_says_what_is_safe(run: Run, grown: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(_: object) -> None:
+    def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(facade, "build_report", interrupted)

@@ -30,6 +30,8 @@ ORDER = [
     "tasks",
     "show",
     "report",
+    "sequences",
+    "compare",
     "evaluate",
     "predict",
     "route",

@@ -1,16 +1,32 @@
-"""Made-up portfolios: no store, no base, only the records that a report reads."""
+"""Made-up portfolios: no store, no base, only the records that a report reads, and what became of their test rows."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta, timezone
 
+import numpy as np
 import pytest
 from rich.console import Console
 
-from portfolio.records import AdapterRecord, Attention, BaseContract, Cell, RouterState, Snapshot, Source, TaskRecord
+from portfolio.outcomes import NOBODY, UNASKED, Outcomes, TaskOutcomes
+from portfolio.records import (
+    AdapterRecord,
+    Attention,
+    BaseContract,
+    Cell,
+    Moment,
+    RouterState,
+    Snapshot,
+    Source,
+    TaskRecord,
+)
 
 Matrix = Sequence[Sequence[float | None]]
+
+_FIRST_DAY = datetime(2026, 11, 1, 10, tzinfo=timezone.utc)
 
 
 def _task(name: str) -> TaskRecord:
@@ -151,3 +167,96 @@ class Screen:
 @pytest.fixture
 def screen() -> Callable[..., Screen]:
     return Screen
+
+
+def _read_outcomes(rows: Mapping[str, str]) -> Outcomes:
+    """Test rows by task, a word each: `+` right at home, `-` wrong at home; otherwise where the row went instead.
+
+    `cards` took it with a lead of 0.5, is wrong, and the own task is second and would be right; `cards!` the same, but the
+    own task is not second; `cards-` would be wrong at home, too; `cards+` is right by luck; `cards?` could not be asked.
+    """
+    names = tuple(rows)
+    return Outcomes(names=names, tasks=tuple(_read_rows(names, task, line.split()) for task, line in rows.items()))
+
+
+def _read_rows(names: Sequence[str], task: str, words: Sequence[str]) -> TaskOutcomes:
+    astray = [word not in "+-" for word in words]
+    right = [UNASKED if word.endswith("?") else int(word.endswith("+")) for word in words]
+    own = names.index(task)
+    seconds = [own if out and not word.endswith("!") else NOBODY for word, out in zip(words, astray, strict=True)]
+    return TaskOutcomes(
+        task=task,
+        own_right=np.array([not word.endswith("-") for word in words], dtype=np.bool_),
+        chosen=np.array([names.index(word.rstrip("!-+?") or task) for word in words], dtype=np.int32),
+        right=np.array(right, dtype=np.int8),
+        kept=np.ones(len(words), dtype=np.bool_),
+        runner_up=np.array(seconds, dtype=np.int32),
+        lead=np.array([0.5 if out else 0.0 for out in astray], dtype=np.float32),
+    )
+
+
+@dataclass
+class History:
+    """A portfolio with what was kept at its changes."""
+
+    snapshot: Snapshot
+    outcomes: dict[str, Outcomes]
+    loaded: list[str] = field(default_factory=list)
+
+    def load(self, digest: str) -> Outcomes:
+        self.loaded.append(digest)
+        return self.outcomes[digest]
+
+    def without_rows_of(self, *steps: str) -> History:
+        """As one that was begun before rows were kept."""
+        moments = tuple(moment for moment in self.snapshot.moments if moment.step not in steps)
+        return History(snapshot=replace(self.snapshot, moments=moments), outcomes=self.outcomes)
+
+
+@pytest.fixture
+def outcomes_of() -> Callable[[Mapping[str, str]], Outcomes]:
+    return _read_outcomes
+
+
+@pytest.fixture
+def history_of(snapshot_of: Callable[..., Snapshot]) -> Callable[..., History]:
+    """A portfolio told by its changes, a day each from 1 November 2026: action, subject, and the rows after it."""
+
+    def build(*changes: tuple[str, str, Mapping[str, str]]) -> History:
+        names: list[str] = []
+        cells: dict[tuple[str, str], Cell] = {}
+        moments: list[Moment] = []
+        outcomes: dict[str, Outcomes] = {}
+        for generation, (action, subject, rows) in enumerate(changes, start=1):
+            if action == "add-task":
+                names.append(subject)
+            if action == "remove-task":
+                names.remove(subject)
+                cells = {key: cell for key, cell in cells.items() if subject not in key}
+            digest, step = f"{generation:064d}", names[-1]
+            outcomes[digest] = _read_outcomes(rows)
+            for one in outcomes[digest].tasks:
+                cells[step, one.task] = _cell(step, one)
+            at = (_FIRST_DAY + timedelta(days=generation - 1)).isoformat()
+            moments.append(
+                Moment(generation=generation, at=at, action=action, subject=subject, step=step, outcomes=digest)
+            )
+        empty = snapshot_of([], names=[])
+        tasks, adapters = tuple(map(_task, names)), tuple(map(_adapter, names))
+        snapshot = replace(
+            empty,
+            generation=len(changes),
+            tasks=tasks,
+            adapters=adapters,
+            cells=tuple(cells.values()),
+            moments=tuple(moments),
+        )
+        return History(snapshot=snapshot, outcomes=outcomes)
+
+    return build
+
+
+def _cell(step: str, rows: TaskOutcomes) -> Cell:
+    is_known = not (rows.right == UNASKED).any()
+    routed = float((rows.right == 1).mean()) if is_known else None
+    return Cell(step=step, task=rows.task, rows=len(rows.right), oracle=float(rows.own_right.mean()), routed=routed)

@@ -10,14 +10,19 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from portfolio.records import Cell, Snapshot
-from portfolio.reports.report import FORMULAS, Results, build_report
+from portfolio.reports import added
+from portfolio.reports.bootstrap import change_interval, mean_change_interval
+from portfolio.reports.formulas import FORMULAS
+from portfolio.reports.report import Results, build_report
 
 SnapshotOf = Callable[..., Snapshot]
+HistoryOf = Callable[..., Any]
 
 WORKED = [[0.80, 0.30, 0.20], [0.90, 0.85, 0.40], [0.70, 0.90, 0.75]]
 
@@ -148,15 +153,220 @@ def test_costs_follow_the_tasks_with_a_line_for_each_version(snapshot_of: Snapsh
 
 def test_every_figure_of_a_matrix_and_of_the_report_has_its_formula(snapshot_of: SnapshotOf) -> None:
     figures = {field.name for field in dataclasses.fields(Results)} - {"unmeasured"}
+    figures |= {"changes", "losses", "confusion", "gains", "interval", "lead", "would_return", "routing_loss"}
     figures |= {"routing_accuracy", "astray_right", "coverage", "selective_accuracy", "floor", "asked", "ece"}
     assert figures <= set(FORMULAS)
     assert build_report(snapshot_of([])).to_dict()["formulas"] == dict(FORMULAS)
 
 
+@pytest.fixture
+def three(history_of: HistoryOf) -> Any:
+    """Task a loses a row to b and one to c; b wins one; with the task given nothing moves."""
+    return history_of(
+        ("add-task", "a", {"a": "+ + + -"}),
+        ("add-task", "b", {"a": "+ + b -", "b": "+ a"}),
+        ("add-task", "c", {"a": "+ c b -", "b": "+ +", "c": "+"}),
+    )
+
+
+def report_of(history: Any) -> Any:
+    return build_report(history.snapshot, history.load)
+
+
+def test_tasks_are_compared_with_their_own_step_row_by_row(three: Any) -> None:
+    report = report_of(three)
+    assert report.rows_kept
+    assert [(one.task, one.rows, one.before, one.after) for one in report.changes] == [
+        ("a", 4, 0.75, 0.25),
+        ("b", 2, 0.5, 1.0),
+        ("c", 1, 1.0, 1.0),
+    ]
+    assert [one.change for one in report.oracle_changes] == [0.0, 0.0, 0.0]
+    then, now = np.array([1, 1, 1, 0]), np.array([1, 0, 0, 0])
+    assert report.changes[0].interval == change_interval(then, now)
+
+
+def test_only_tasks_that_lost_have_reasons_most_lost_first(history_of: HistoryOf) -> None:
+    report = report_of(
+        history_of(
+            ("add-task", "a", {"a": "+ + + +"}),
+            ("add-task", "b", {"a": "+ + + +", "b": "+ +"}),
+            ("add-task", "c", {"a": "+ + + c", "b": "+ c", "c": "-"}),
+            ("add-task", "d", {"a": "+ + + c", "b": "+ c", "c": "+", "d": "+"}),
+        )
+    )
+    assert [(loss.task, loss.change, loss.lost) for loss in report.losses] == [("b", -0.5, (1,)), ("a", -0.25, (3,))]
+
+
+def test_intervals_of_means_come_from_the_rows_of_every_earlier_task(three: Any) -> None:
+    report = report_of(three)
+    a, b = (np.array([1, 1, 1, 0]), np.array([1, 0, 0, 0])), (np.array([1, 0]), np.array([1, 1]))
+    assert report.routed.bwt_interval == mean_change_interval([a, b])
+    assert report.routed.forgetting_interval == mean_change_interval([a[::-1], b[::-1]])
+    assert report.oracle.bwt_interval is not None
+    assert (report.oracle.bwt_interval.low, report.oracle.bwt_interval.high) == (0.0, 0.0)
+
+
+def test_forgetting_is_counted_from_the_best_step_and_so_is_its_interval(history_of: HistoryOf) -> None:
+    report = report_of(
+        history_of(
+            ("add-task", "a", {"a": "- - + +"}),
+            ("add-task", "b", {"a": "+ + + +", "b": "+"}),
+            ("add-task", "c", {"a": "- - - +", "b": "+", "c": "+"}),
+        )
+    )
+    now, best = np.array([0, 0, 0, 1]), np.array([1, 1, 1, 1])
+    assert report.routed.forgetting == pytest.approx(0.375)
+    assert report.routed.forgetting_interval == mean_change_interval([(now, best), (np.ones(1, int), np.ones(1, int))])
+
+
+def test_the_row_of_a_step_is_what_was_measured_last_at_it(history_of: HistoryOf) -> None:
+    """Here c came and went, so that b's row was measured again; and in the end all was."""
+    report = report_of(
+        history_of(
+            ("add-task", "a", {"a": "+ +"}),
+            ("add-task", "b", {"a": "+ +", "b": "+ +"}),
+            ("add-task", "c", {"a": "+ +", "b": "+ c", "c": "+"}),
+            ("remove-task", "c", {"a": "+ +", "b": "+ a"}),
+            ("add-task", "d", {"a": "d d", "b": "+ d", "d": "+"}),
+            ("measure", "d", {"a": "+ d", "b": "+ a", "d": "+"}),
+        )
+    )
+    assert [(one.before, one.after) for one in report.changes] == [(1.0, 0.5), (0.5, 0.5), (1.0, 1.0)]
+    assert [loss.lost for loss in report.losses] == [(1,)]
+
+
+def test_a_task_that_came_again_is_not_paired_with_its_old_rows(history_of: HistoryOf) -> None:
+    report = report_of(
+        history_of(
+            ("add-task", "a", {"a": "+ +"}),
+            ("add-task", "b", {"a": "+ +", "b": "+"}),
+            ("remove-task", "a", {"b": "+"}),
+            ("add-task", "a", {"b": "+", "a": "- -"}),
+        )
+    )
+    assert report.tasks == ("b", "a")
+    assert [(one.task, one.before, one.after) for one in report.changes] == [("b", 1.0, 1.0), ("a", 0.0, 0.0)]
+    assert report.losses == ()
+
+
+def test_rows_from_before_a_task_came_again_are_left_out_where_its_coming_again_has_no_row(three: Any) -> None:
+    snapshot = three.snapshot
+    again = dataclasses.replace(snapshot.moments[1], generation=4, action="add-task", subject="a", step="gone")
+    last = dataclasses.replace(snapshot.moments[2], generation=5, action="measure")
+    moved = dataclasses.replace(snapshot, moments=(*snapshot.moments[:2], again, last))
+    report = build_report(moved, three.load)
+    assert [one.interval is None for one in report.changes] == [True, False, False]
+    assert report.losses == ()
+
+
+def test_steps_whose_rows_were_not_kept_have_scores_alone(three: Any) -> None:
+    report = report_of(three.without_rows_of("a"))
+    assert not report.rows_kept
+    assert (report.changes[0].change, report.changes[0].interval) == (-0.5, None)
+    assert report.changes[1].interval is not None
+    assert report.losses == ()
+    assert report.routed.bwt_interval is report.oracle.forgetting_interval is None
+    assert report.confusion is not None
+
+
+def test_without_the_last_row_nothing_can_be_compared(three: Any) -> None:
+    report = report_of(three.without_rows_of("c"))
+    assert report.confusion is None
+    assert {one.interval for one in report.changes} == {None}
+
+
+def test_without_a_reader_there_are_the_scores_of_the_cells(three: Any) -> None:
+    report = build_report(three.snapshot)
+    assert not report.rows_kept
+    assert [one.change for one in report.changes] == [-0.5, 0.5, 0.0]
+    assert (report.losses, report.confusion) == ((), None)
+
+
+def test_rows_whose_answer_is_unknown_are_left_out_of_a_change_and_of_no_interval_of_means(
+    history_of: HistoryOf,
+) -> None:
+    history = history_of(
+        ("add-task", "a", {"a": "+ + +"}),
+        ("add-task", "b", {"a": "+ b b?", "b": "+"}),
+    )
+    report = report_of(history)
+    assert report.routed.matrix == ((1.0, None), (None, 1.0))
+    assert (report.changes[0].rows, report.changes[0].change) == (2, -0.5)
+    assert report.losses[0].unasked == 1
+    assert report.routed.bwt is report.routed.bwt_interval is None
+
+
+def test_confusion_counts_where_rows_go_now(three: Any) -> None:
+    report = report_of(three)
+    assert report.confusion is not None
+    assert report.confusion.counts == ((2, 1, 1), (0, 2, 0), (0, 0, 1))
+
+
+def test_each_step_is_read_once(three: Any) -> None:
+    report_of(three)
+    assert sorted(three.loaded) == sorted(three.outcomes)
+
+
+def test_of_very_many_tasks_only_the_rows_of_those_that_lost_most_are_read(
+    three: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(added, "MANY_TASKS", 2)
+    monkeypatch.setattr(added, "WORST_TASKS", 1)
+    report = report_of(three)
+    assert three.loaded == [f"{3:064d}", f"{1:064d}"]
+    assert report.rows_kept
+    assert [one.interval is None for one in report.changes] == [False, True, True]
+    assert [one.change for one in report.changes] == [-0.5, 0.5, 0.0]
+    assert [loss.task for loss in report.losses] == ["a"]
+    assert report.routed.bwt_interval is None
+
+
+def test_new_figures_of_a_matrix_are_read_off_it(three: Any) -> None:
+    report = report_of(three)
+    assert report.routed.micro_average_accuracy == pytest.approx((1 + 2 + 1) / 7)
+    assert report.routed.steps == (0.75, 0.5, 0.75)
+    assert report.routed.stability == 0.625
+    assert (report.routed.worst_task, report.routed.worst_score) == ("a", 0.25)
+    assert report.routing_loss == pytest.approx((0.75 - 0.25) / 3)
+
+
+def test_all_that_was_found_is_in_the_json(three: Any) -> None:
+    found = strict(report_of(three).to_dict())
+    assert [one["change"] for one in found["changes"]] == [-0.5, 0.5, 0.0]
+    assert set(found["changes"][0]["interval"]) == {"low", "high"}
+    assert [one["change"] for one in found["oracle_changes"]] == [0.0, 0.0, 0.0]
+    assert [taker["rows"] for taker in found["losses"][0]["takers"]] == [[2], [1]]
+    assert found["confusion"]["counts"][0] == [2, 1, 1]
+    assert (found["gains"], found["rows_kept"]) == ([], True)
+    assert set(found["routed"]["bwt_interval"]) == {"low", "high"}
+    assert found["routed"]["worst_task"] == "a"
+    assert found["routed"]["steps"] == [0.75, 0.5, 0.75]
+    assert found["routing_loss"] == pytest.approx(1 / 6)
+
+
+def test_scores_and_rows_tell_the_same(history_of: HistoryOf) -> None:
+    """Whatever the rows, the changes are those of the matrices."""
+    random = np.random.default_rng(1)
+    names, changes, rows = ["a", "b", "c", "d"], [], {}
+    for step, name in enumerate(names):
+        words = ["+", "-", *(other for other in names[:step])]
+        rows = {task: " ".join(random.choice(words, size=9)) for task in names[: step + 1]}
+        rows = {task: line.replace(task, "+") for task, line in rows.items()}
+        changes.append(("add-task", name, rows))
+    history = history_of(*changes)
+    with_rows, without = report_of(history), build_report(history.snapshot)
+    for name in ("changes", "oracle_changes"):
+        for one, other in zip(getattr(with_rows, name), getattr(without, name), strict=True):
+            assert (one.rows, one.before, one.after) == (other.rows, other.before, other.after)
+    assert with_rows.routed.matrix == without.routed.matrix
+
+
 def test_reports_start_without_torch_or_sql() -> None:
+    unwanted = {"torch", "transformers", "sqlite3", "faiss", "scipy.stats", "matplotlib"}
     code = (
-        "import sys; import portfolio.reports.terminal, portfolio.reports.listing; "
-        "sys.exit(','.join({'torch', 'transformers', 'sqlite3', 'faiss'} & set(sys.modules)) or None)"
+        "import sys; import portfolio.reports.terminal, portfolio.reports.listing, portfolio.reports.since_terminal; "
+        f"sys.exit(','.join({unwanted} & set(sys.modules)) or None)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

@@ -8,12 +8,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 
-from portfolio.records import FirstLook, RouterWishes, Snapshot
+from portfolio.records import Compared, FirstLook, RouterWishes, Snapshot
 from portfolio.reports.report import build_report
+from portfolio.reports.sections import ends
 from portfolio.reports.terminal import print_report
+from portfolio.reports.verdict import within
 
 SnapshotOf = Callable[..., Snapshot]
+HistoryOf = Callable[..., Any]
 MakeScreen = Callable[..., Any]
 
 N = None
@@ -39,7 +43,8 @@ def test_both_matrices_stand_below_the_words(snapshot_of: SnapshotOf, screen: Ma
     snapshot = snapshot_of([[1.0, N], [1.0, 0.95]], [[0.9, N], [0.875, N]], ["banking", "travel"])
     print_report(build_report(snapshot), shown.console)
     lines = shown.lines()
-    assert lines[0] == "2 tasks on the frozen base tiny."
+    assert lines[0].startswith("banking scores less than when it was added: 90.0 % then, 87.5 % now.")
+    assert "2 tasks on the frozen base tiny." in lines
     rows = section(lines, "With the task given: score on a task (column) after each step (row)")
     assert [row.split() for row in rows if "─" not in row] == [
         ["after", "1", "2"],
@@ -195,3 +200,159 @@ def test_a_base_with_a_strange_name_cannot_steer_the_terminal(snapshot_of: Snaps
     print_report(build_report(dataclasses.replace(snapshot, contract=contract)), shown.console)
     assert "\x1b" not in shown.text()
     assert "[red]\\x1b[2J:smile:" in shown.text()
+
+
+def report_of(history: Any) -> Any:
+    return build_report(history.snapshot, history.load)
+
+
+@pytest.fixture
+def lost(history_of: HistoryOf) -> Any:
+    """Task a loses 12 rows of 30 to c, 1 to b, and 1 at home; b loses none."""
+    return history_of(
+        ("add-task", "a", {"a": "+ " * 29 + "-"}),
+        ("add-task", "b", {"a": "+ " * 29 + "-", "b": "+ +"}),
+        ("add-task", "c", {"a": "+ " * 15 + "c " * 10 + "c! c! b - +", "b": "+ a", "c": "+ +"}),
+    )
+
+
+def test_changes_stand_with_their_intervals(lost: Any, screen: MakeScreen) -> None:
+    shown = screen()
+    report = report_of(lost)
+    print_report(report, shown.console)
+    rows = section(shown.lines(), "Change since each task was added, in points, with 95 % intervals")
+    assert [row.split() for row in rows[2:]] == [
+        ["1", "a", "30", "-43.3", *ends(report.changes[0].interval).split(), "0.0", "-10.0", "..", "+10.0"],
+        ["2", "b", "2", "-50.0", "-100.0", "..", "0.0", "0.0", "0.0", "..", "0.0"],
+    ]
+
+
+def test_why_a_task_lost_is_told_by_taker_with_ten_rows_at_most(lost: Any, screen: MakeScreen) -> None:
+    shown, report = screen(width=120), report_of(lost)
+    print_report(report, shown.console)
+    assert section(shown.lines(), "Why tasks lost, routed, most lost first") == [
+        "b: 1 of 2 rows lost, 0 won, -50.0 points (95 % interval -100.0 to 0.0)",
+        "  1 to a, by a margin of 0.50; without it 1 would come back: row 1",
+        f"a: 14 of 30 rows lost, 1 won, -43.3 points{within(report.changes[0].interval)}",
+        "  12 to c, by a margin of 0.50; without it 10 would come back: rows 15, 16, 17, 18, 19, 20, 21, 22, 23, 24 and 2 more",
+        "  1 to b, by a margin of 0.50; without it 1 would come back: row 27",
+        "  1 at home, where the own adapter says another label: row 28",
+    ]
+
+
+def test_texts_of_lost_rows_take_a_line_each_cut_to_fit(lost: Any, screen: MakeScreen) -> None:
+    texts = {"a": {15: "where is\n my card", 16: "\x1b[2J[red]" + "long " * 40, 17: "\u8a71" * 60, 28: "at home"}}
+    shown = screen()
+    print_report(report_of(lost), shown.console, texts)
+    lines = section(shown.lines(), "Why tasks lost, routed, most lost first")
+    start = lines.index("  12 to c, by a margin of 0.50; without it 10 would come back:")
+    assert lines[start + 1] == "    row 15: where is my card"
+    assert lines[start + 2].startswith("    row 16: \\x1b[2J[red]long long")
+    assert lines[start + 2].endswith("…")
+    assert lines[start + 3].endswith("\u8a71…")
+    assert lines[start + 4] == "    row 18"
+    assert lines[start + 11] == "    and 2 more"
+    assert lines[-1] == "    row 28: at home"
+    assert max(cell_len(line) for line in lines) <= 80
+
+
+def test_rows_whose_answer_is_unknown_are_told_apart(history_of: HistoryOf, screen: MakeScreen) -> None:
+    history = history_of(("add-task", "a", {"a": "+ + +"}), ("add-task", "b", {"a": "+ b b?", "b": "+"}))
+    shown = screen()
+    print_report(report_of(history), shown.console)
+    lines = section(shown.lines(), "Why tasks lost, routed, most lost first")
+    assert lines[-1] == "  1 more went astray; their answers are not known, as texts were gone"
+
+
+def test_five_tasks_and_three_takers_are_explained(history_of: HistoryOf, screen: MakeScreen) -> None:
+    names = "abcdefg"
+    came = [("add-task", name, dict.fromkeys(names[: at + 1], "+ " * 8)) for at, name in enumerate(names)]
+    now = {name: "+ + + " + " ".join(other for other in names if other != name)[:9] for name in names[:6]}
+    shown = screen()
+    print_report(report_of(history_of(*came[:-1], ("add-task", "g", {**now, "g": "+ " * 8}))), shown.console)
+    lines = section(shown.lines(), "Why tasks lost, routed, most lost first")
+    assert [line[0] for line in lines if line[1] == ":"] == list("abcde")
+    assert lines[4] == "  2 to 2 other tasks"
+    assert lines[-1] == "1 more task lost less; for all, add --json"
+
+
+def test_tasks_that_are_taken_for_one_another_are_listed_most_rows_first(lost: Any, screen: MakeScreen) -> None:
+    shown = screen()
+    print_report(report_of(lost), shown.console)
+    assert [row.split() for row in section(shown.lines(), "Test rows that go to another task")[2:]] == [
+        ["a", "c", "12", "40.0"],
+        ["a", "b", "1", "3.3"],
+        ["b", "a", "1", "50.0"],
+    ]
+
+
+def test_of_many_pairs_the_ten_largest_are_listed(history_of: HistoryOf, screen: MakeScreen) -> None:
+    names = [f"t{index:02d}" for index in range(12)]
+    rows = {name: "t11 " * (at + 1) for at, name in enumerate(names[:11])} | {"t11": "+"}
+    came = [("add-task", name, dict.fromkeys(names[: at + 1], "+")) for at, name in enumerate(names[:11])]
+    shown = screen()
+    print_report(report_of(history_of(*came, ("add-task", "t11", rows))), shown.console)
+    listed = section(shown.lines(), "Test rows that go to another task, the 10 largest of 11 groups")[2:]
+    assert [row.split()[2] for row in listed] == [str(11 - at) for at in range(10)]
+
+
+def test_without_kept_rows_none_of_these_sections_stands_empty(lost: Any, screen: MakeScreen) -> None:
+    shown = screen()
+    print_report(build_report(lost.snapshot), shown.console)
+    for title in ("Change since", "Why tasks lost", "Test rows that go", "Gained by", "  95 % interval"):
+        assert not any(line.startswith(title) for line in shown.lines())
+
+
+def test_intervals_of_means_stand_below_them(lost: Any, screen: MakeScreen) -> None:
+    shown = screen(width=200)
+    report = report_of(lost)
+    print_report(report, shown.console)
+    figures = section(shown.lines(), "Figures")
+    at = next(index for index, line in enumerate(figures) if line.startswith("BWT"))
+    interval = report.routed.bwt_interval
+    assert figures[at + 1].split()[:4] == ["95", "%", "interval", "-5.0"]
+    assert f"{100 * interval.low:+.1f} .." in figures[at + 1]
+    assert f"{100 * interval.high:+.1f}" in figures[at + 2]
+
+
+def test_the_worst_task_is_named(lost: Any, screen: MakeScreen) -> None:
+    shown = screen(width=200)
+    print_report(report_of(lost), shown.console)
+    figures = "\n".join(section(shown.lines(), "Figures"))
+    assert re.search(r"^worst task +96.7 +50.0 +min over j of R\[T-1, j\]; routed: b$", figures, re.MULTILINE)
+    assert re.search(r"^routing loss +\+31.1 +mean over j of oracle", figures, re.MULTILINE)
+
+
+def test_what_earlier_adapters_gained_has_a_line_a_task(snapshot_of: SnapshotOf, screen: MakeScreen) -> None:
+    snapshot = snapshot_of([[1.0, N], [1.0, 1.0]])
+    kept = {"made_of": "m@1", "parameters": 1, "seconds": 1.0}
+    fused = (
+        Compared(choice="fusion", score=0.875, p_value=None, is_kept=True, **kept),
+        Compared(choice="own", score=0.75, p_value=0.003, is_kept=False, **kept),
+    )
+    own = (dataclasses.replace(fused[1], is_kept=True, p_value=None),)
+    first, second = snapshot.adapters
+    adapters = dataclasses.replace(first, comparison=fused), dataclasses.replace(second, comparison=own)
+    shown = screen()
+    print_report(build_report(dataclasses.replace(snapshot, adapters=adapters)), shown.console)
+    assert [row.split() for row in section(shown.lines(), "Gained by earlier adapters, on validation rows")[2:]] == [
+        ["task0", "fusion", "(bottleneck)", "+12.5", "p", "=", ".003"],
+        ["task1", "own", "(bottleneck)", "0.0", "-"],
+    ]
+    assert "To use earlier adapters gains +6.2 points" in " ".join(shown.lines())
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_what_was_found_fits_80_columns_however_long_the_names(
+    history_of: HistoryOf, screen: MakeScreen, encoding: str
+) -> None:
+    names = LONG_NAMES[:14]
+    came = [("add-task", name, dict.fromkeys(names[: at + 1], "+ " * 12)) for at, name in enumerate(names[:13])]
+    rows = {name: "+ " + f"{names[-1]} " * 11 for name in names[:13]} | {names[-1]: "+"}
+    history = history_of(*came, ("add-task", names[-1], rows))
+    plain, colored = screen(encoding=encoding), screen(encoding=encoding, color=True)
+    texts = {names[0]: {3: "w\u00f6rter " * 30}}
+    for shown in (plain, colored):
+        print_report(report_of(history), shown.console, texts)
+    assert max(map(len, plain.text().splitlines())) <= 80
+    assert re.sub(r"\x1b\[[0-9;]*m", "", colored.text()) == plain.text()

@@ -8,23 +8,24 @@ from pathlib import Path
 import pytest
 
 from portfolio.errors import NotFound
-from portfolio.tasks.demo import QUESTIONS, SEQUENCE, demo_sequence
+from portfolio.tasks.demo import QUESTIONS, demo_sequence
 from portfolio.tasks.sequences import read_sequence
 
 
-def test_the_first_folder_that_holds_the_sequence_is_taken(tmp_path: Path) -> None:
-    inside, beside = tmp_path / "inside", tmp_path / "beside"
-    (beside / SEQUENCE).parent.mkdir(parents=True)
-    (beside / SEQUENCE).touch()
-    assert demo_sequence([inside, beside]) == beside / SEQUENCE
-    (inside / SEQUENCE).parent.mkdir(parents=True)
-    (inside / SEQUENCE).touch()
-    assert demo_sequence([inside, beside]) == inside / SEQUENCE
+def test_the_demo_is_found_whatever_lies_in_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "helpdesk").touch()
+    place = tmp_path / "data" / "helpdesk" / "sequence.toml"
+    place.parent.mkdir(parents=True)
+    place.touch()
+    assert demo_sequence([tmp_path / "gone", tmp_path / "data"]) == place
 
 
 def test_missing_demo_data_is_an_error_that_names_the_places(tmp_path: Path) -> None:
-    with pytest.raises(NotFound, match=r"inside.*sequence\.toml.*add-tasks"):
-        demo_sequence([tmp_path / "inside"])
+    with pytest.raises(NotFound, match=r"the folder helpdesk, in .*inside or .*beside, found none.*add-tasks"):
+        demo_sequence([tmp_path / "inside", tmp_path / "beside"])
 
 
 def test_the_questions_are_not_in_the_data() -> None:

@@ -14,6 +14,8 @@ from portfolio.tasks.columns import Columns
 from portfolio.tasks.files import read_split
 from portfolio.tasks.task import read_task
 
+STRING = datasets.Value("string")
+
 
 def rows(labels, prefix="text"):
     return [{"text": f"{prefix} {number}", "label": label} for number, label in enumerate(labels)]
@@ -140,6 +142,53 @@ def test_where_holds_for_every_split(write):
     assert task.where == (("domain", "y"),)
     assert "only rows with domain = 'y'" in task.notes
     assert not any("not used" in note for note in task.notes)
+
+
+def test_labels_keep_only_their_rows_in_every_split(write):
+    train = write("train.jsonl", rows("ABCD" * 15))
+    test = write("test.jsonl", rows("DXAB", "other"))
+    task = read_task("letters", train, test=test, labels=["D", "A"])
+    assert task.labels == ("A", "D")
+    assert [set(split.labels) for split in (task.train, task.validation)] == [{"A", "D"}] * 2
+    assert len(task.train) + len(task.validation) == 30
+    assert task.test.texts == ("other 0", "other 2")
+    assert "only rows with 2 labels: 'D', 'A'" in task.notes
+
+
+def test_no_labels_named_keep_all(train):
+    assert read_task("letters", train, labels=()) == read_task("letters", train)
+
+
+def test_labels_are_compared_as_text(write):
+    train = write("train.jsonl", [{"text": f"t{n}", "label": n % 3} for n in range(60)])
+    assert read_task("letters", train, labels=["0", "2"]).labels == ("0", "2")
+
+
+def test_faults_of_rows_that_labels_leave_out_do_not_count(write, train):
+    test = write("test.jsonl", [*rows("AB", "other"), {"text": "", "label": "C"}, {"text": "x", "label": None}])
+    assert read_task("letters", train, test=test, labels=["A", "B"]).test.labels == ("A", "B")
+
+
+def test_labels_that_train_lacks_are_named_with_those_it_has(write):
+    train = write("train.jsonl", rows("ABC" * 10))
+    with pytest.raises(
+        DataError, match=r"train\.jsonl: no row of train has the label 'X', 'Y'; its labels are 'A', 'B'"
+    ):
+        read_task("letters", train, labels=["Y", "A", "X"])
+
+
+def test_a_split_with_none_of_the_labels_is_refused(write, train):
+    test = write("test.jsonl", rows("CD", "other"))
+    with pytest.raises(DataError, match=r"test\.jsonl: no row of test has the label 'A', 'B'; its labels are 'C', 'D'"):
+        read_task("letters", train, test=test, labels=["A", "B"])
+
+
+def test_a_split_that_hides_its_labels_is_seen_to_whatever_labels_are_kept(tmp_path):
+    splits = {"train": rows("ABC" * 20), "test": [{"text": "t", "label": None}] * 2}
+    for name, table in splits.items():
+        splits[name] = datasets.Dataset.from_list(table, datasets.Features(text=STRING, label=STRING))
+    datasets.DatasetDict(splits).save_to_disk(tmp_path / "saved")
+    assert read_task("letters", tmp_path / "saved", labels=["A", "B"]).sources[2].held_out_of == "train"
 
 
 def test_repeats_between_given_files_are_counted_and_kept(write, train):

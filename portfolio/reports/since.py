@@ -1,0 +1,126 @@
+"""Two moments of a portfolio side by side: what changed for every task when an adapter, a fusion or a setting came.
+
+A moment is named by what came after it, or by its date:
+
+    banking, banking@1    just before the task came, when it last did
+    2026-11-22            as the day began, UTC: what happened on that day is part of what changed since
+    2026-11-22T14:00      at that time, UTC where no zone is given
+    now                   the last change
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Collection, Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+from portfolio.errors import ConfigError, NotFound, require
+from portfolio.records import Moment, Snapshot
+from portfolio.reports.added import Load
+from portfolio.reports.changes import both_times, change_of_rows, oracle_pair, routed_pair, same_rows
+from portfolio.reports.findings import Since
+from portfolio.reports.losses import loss_of
+from portfolio.reports.wording import moment as written
+
+NOW = "now"
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_TIME = re.compile(_DATE.pattern + r"[T ]\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:\d{2})?")
+
+
+def find_moment(snapshot: Snapshot, where: str) -> Moment:
+    """The moment that `where` names; a task's name goes before a date.
+
+    Raises:
+        ConfigError: nothing was kept from before that, or it is a date that cannot be.
+        NotFound: there is no such task or version; the message names the tasks and the dates there are.
+    """
+    moments = snapshot.moments
+    if not moments:
+        raise NotFound(
+            "expected changes whose test rows were kept, but there is none yet; to keep the rows as they are answered now, "
+            "type: portfolio evaluate"
+        )
+    if where == NOW:
+        return moments[-1]
+    came = {moment.subject: index for index, moment in enumerate(moments) if moment.action == "add-task"}
+    task = _task_of(snapshot, where, came)
+    if task is not None:
+        return _last(moments[: came.get(task, 0)], f"before {task} came", moments)
+    if _DATE.fullmatch(where):
+        day = _instant(where)
+        return _last([one for one in moments if _instant(one.at) < day], f"before {where}", moments)
+    if _TIME.fullmatch(where):
+        time = _instant(where)
+        return _last([one for one in moments if _instant(one.at) <= time], f"until {where}", moments)
+    names = ", ".join(dict.fromkeys([*(one.name for one in snapshot.tasks), *came]))
+    raise NotFound(
+        f"expected a task, a version of an adapter, a date such as 2026-11-22 or 2026-11-22T14:00, or {NOW}, "
+        f"got {where!r}; the tasks: {names or 'none'}; the dates: {_span(moments)}"
+    )
+
+
+def since(snapshot: Snapshot, load: Load, before: Moment, after: Moment) -> Since:
+    """What changed from one moment to the other, for every task known at both.
+
+    Raises:
+        ConfigError: the first is later than the second.
+    """
+    require(
+        before.generation <= after.generation,
+        f"expected the earlier moment first, got {written(before.at)} and then {written(after.at)}; swap them",
+    )
+    then, now = load(before.outcomes), load(after.outcomes)
+    stayed = [name for name in now.names if name in then.names and same_rows(name, snapshot.moments, before, after)]
+    pairs = {name: both for name in stayed if (both := both_times(name, then, now)) is not None}
+    routed = tuple(change_of_rows(name, routed_pair(both)) for name, both in pairs.items())
+    losses = [loss_of(pairs[change.task], now, change) for change in routed if (change.change or 0.0) < 0]
+    return Since(
+        before=before,
+        after=after,
+        between=tuple(one for one in snapshot.moments if before.generation < one.generation <= after.generation),
+        oracle=tuple(change_of_rows(name, oracle_pair(both)) for name, both in pairs.items()),
+        routed=routed,
+        came=tuple(name for name in now.names if name not in stayed),
+        went=tuple(name for name in then.names if name not in stayed),
+        losses=tuple(sorted(losses, key=lambda loss: loss.change)),
+    )
+
+
+def since_to_dict(found: Since) -> dict[str, Any]:
+    """As one JSON object, strictly: null where a score or an interval is not known."""
+    return dataclasses.asdict(found)
+
+
+def _task_of(snapshot: Snapshot, where: str, came: Collection[str]) -> str | None:
+    """The task that is called so, or whose adapter is; also one that is gone, whose versions are not known any more."""
+    here = [task.name for task in snapshot.tasks]
+    if where in here or where in came:
+        return where
+    name, _, version = where.partition("@")
+    if name in came and name not in here and version.isdecimal():
+        return name
+    return next((adapter.task for adapter in snapshot.adapters if str(adapter.ref) == where), None)
+
+
+def _last(moments: Sequence[Moment], when: str, everything: Sequence[Moment]) -> Moment:
+    if not moments:
+        raise ConfigError(
+            f"expected a moment with a change before it, but no test rows were kept from {when}; "
+            f"they were kept {_span(everything)}"
+        )
+    return moments[-1]
+
+
+def _instant(iso: str) -> datetime:
+    """UTC where no zone is given; of a bare date, as the day begins."""
+    try:
+        instant = datetime.fromisoformat(iso.replace("Z", "+00:00"))
+    except ValueError as error:
+        raise ConfigError(f"expected a date such as 2026-11-22 or 2026-11-22T14:00, got {iso!r}: {error}") from error
+    return instant if instant.tzinfo is not None else instant.replace(tzinfo=timezone.utc)
+
+
+def _span(moments: Sequence[Moment]) -> str:
+    return f"from {written(moments[0].at)} to {written(moments[-1].at)}"
