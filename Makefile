@@ -7,7 +7,7 @@ export OMP_NUM_THREADS ?= 2
 export TOKENIZERS_PARALLELISM ?= false
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: demo test check bench docs clean
+.PHONY: demo test check bench compare docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/portfolio demo
@@ -24,6 +24,12 @@ check: $(VENV)/.installed
 # needs PORTFOLIO_DATA, the folder of the data sets
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/routing.py
+
+# needs PORTFOLIO_DATA too, or the hub; goes on where it was interrupted; BUDGET=full is for a large machine
+BUDGET ?= small
+compare: $(VENV)/.installed
+	$(BIN)/portfolio compare clinc150-domains --into compared/clinc150-$(BUDGET) --budget $(BUDGET)
+	$(BIN)/portfolio compare banking77-7x11 --into compared/banking77-$(BUDGET) --budget $(BUDGET)
 
 docs: $(VENV)/.installed
 	$(BIN)/python docs/build_cli.py

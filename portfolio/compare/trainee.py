@@ -63,7 +63,7 @@ class WholeBase:
 
     def __init__(self, host: Host, classes: int) -> None:
         base = _copied(host.base)
-        # without a trunk, gradients flow through every block
+        # it is never handed kept states of a trunk, so every block runs and learns
         self._host = Host(base, trunk=0, pooling=host.pooling, feature_blocks=host.feature_blocks)
         self._head = zero_head(classes, host.feature_width)
         self._weights = dict(base.model.requires_grad_(True).named_parameters())

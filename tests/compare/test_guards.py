@@ -12,6 +12,7 @@ from torch import Tensor
 
 from portfolio.compare.budget import Budget
 from portfolio.compare.contestant import Settings
+from portfolio.compare.in_turn import answers_of
 from portfolio.compare.loop import Lesson, lesson_of, masked, plain_loss, train
 from portfolio.compare.methods import ewc, lwf, o_lora, replay
 from portfolio.compare.methods.ewc import OnlineEwc, diagonal_fisher
@@ -81,6 +82,14 @@ def test_the_loss_is_among_the_known_classes_alone(trainee: Linear, lesson: Call
     unknown = [number for number in range(6) if number not in second.known]
     assert unknown and trainee.weight.grad is not None
     assert not trainee.weight.grad[unknown].any() and trainee.weight.grad[list(second.known)].any()
+
+
+def test_a_class_that_is_not_known_yet_is_no_answer_unless_the_task_is_told(trainee: Linear, world: World) -> None:
+    with torch.no_grad():
+        trainee.bias += torch.tensor([0.0, 0.0, 0.0, 0.0, 100.0, 200.0])
+    said = answers_of(trainee, world, learned=2, number=2, split="test")
+    assert set(said.free) <= set(world.known_classes(2)) == {0, 1, 2, 3}
+    assert set(said.given) == {5}
 
 
 def test_training_makes_the_loss_smaller_and_a_loss_that_is_not_a_number_is_told(
