@@ -879,19 +879,24 @@ def tag(place: Place, name: str, tags: tuple[tuple[str, str], ...], remove: tupl
 
 
 @commands.command()
+@click.option("--effect", is_flag=True, help="Say what they change for every task, on its test rows.")
 @_request_options
 @_json_option
 @click.pass_context
-def rules(ctx: click.Context, as_json: bool) -> None:
+def rules(ctx: click.Context, effect: bool, as_json: bool) -> None:
     """Check routes.toml, and list the tasks that a request may reach.
 
     \b
-    Example:
+    Examples:
         portfolio -p support rules --tenant acme --tag risk=high
+        portfolio -p support rules --effect --tenant acme
     """
-    from portfolio.reports.show import show_permit
+    from portfolio.reports.show import show_permit, show_since
 
-    show_permit(ctx.obj.open().permit(**_request(ctx)), as_json)
+    portfolio = ctx.obj.open()
+    if effect:
+        return show_since(portfolio.rules_effect(**_request(ctx)), as_json)
+    show_permit(portfolio.permit(**_request(ctx)), as_json)
 
 
 @commands.command("remove-task")

@@ -105,6 +105,7 @@ def measure(
     router: Cascade,
     ask: AskAstray,
     others: Sequence[KnownTask] = (),
+    allowed: Sequence[str] | None = None,
 ) -> Measured:
     """The row of the results matrices named `step`: one cell for each of `tasks`, forced choices.
 
@@ -112,35 +113,51 @@ def measure(
 
     Args:
         others: tasks that the router knows and that are not measured.
+        allowed: the tasks, one at least, that the router may choose from; all by default.
     """
     labels = {task.name: task.labels for task in (*tasks, *others)}
-    measured = [_measure(step, task, labels, router, ask) for task in tasks]
+    measured = [_measure(step, task, labels, router, ask, allowed) for task in tasks]
     outcomes = Outcomes(names=router.tasks, tasks=tuple(outcomes for _, outcomes in measured))
     return Measured(cells=tuple(cell for cell, _ in measured), outcomes=outcomes)
 
 
 def _measure(
-    step: str, task: KnownTask, labels: Mapping[str, Sequence[str]], router: Cascade, ask: AskAstray
+    step: str,
+    task: KnownTask,
+    labels: Mapping[str, Sequence[str]],
+    router: Cascade,
+    ask: AskAstray,
+    allowed: Sequence[str] | None,
 ) -> tuple[Cell, TaskOutcomes]:
     rows = task.rows
     if len(rows.test_labels) == 0:
         return Cell(step=step, task=task.name, rows=0), _outcomes_of_no_row(task.name)
-    choices = router.choose(rows.test_features).choices
+    chosen, abstain = _chosen(rows.test_features, router, allowed)
     own = rows.test_predictions == rows.test_labels
-    home = np.array([router.tasks[number] == task.name for number in choices.tasks])
-    right = _right(task, own & home, choices, labels, router.tasks, ask)
-    runner_up, lead = _leads(task, np.flatnonzero(~home), router)
+    home = np.array([router.tasks[number] == task.name for number in chosen])
+    right = _right(task, own & home, chosen, labels, router.tasks, ask)
+    runner_up, lead = _leads(task, np.flatnonzero(~home), router, allowed)
     outcomes = TaskOutcomes(
         task=task.name,
         own_right=own,
-        chosen=choices.tasks.astype(np.int32),
+        chosen=chosen.astype(np.int32),
         right=right,
-        kept=~choices.abstain,
+        kept=~abstain,
         runner_up=runner_up,
         lead=lead,
     )
     floor = _floor(task, labels, router.tasks, router.whole.choose(rows.test_features))
     return _cell(step, outcomes, home, floor=floor, baseline=rows.baseline), outcomes
+
+
+def _chosen(features: Float32, router: Cascade, allowed: Sequence[str] | None) -> tuple[Int64, Bool]:
+    """(N,) each: the number of the task that a row goes to, and whether the router would rather abstain."""
+    if allowed is None:
+        choices = router.choose(features).choices
+        return choices.tasks, choices.abstain
+    looked = router.route(features[:, : router.first_width], lambda rows: features[rows], allowed=allowed)
+    numbers = [router.tasks.index(one.decision.tasks[0]) for one in looked]
+    return np.array(numbers, dtype=np.int64), np.array([one.decision.abstain for one in looked], dtype=np.bool_)
 
 
 def _cell(step: str, outcomes: TaskOutcomes, home: Bool, *, floor: float, baseline: float) -> Cell:
@@ -164,14 +181,14 @@ def _cell(step: str, outcomes: TaskOutcomes, home: Bool, *, floor: float, baseli
 def _right(
     task: KnownTask,
     own_at_home: Bool,
-    choices: Choices,
+    sent: Int64,
     labels: Mapping[str, Sequence[str]],
     tasks: Sequence[str],
     ask: AskAstray,
 ) -> Int8:
     """(N,): 1 where the row is answered rightly, 0 where not, UNASKED where nobody could be asked."""
     astray = []
-    for row, number in enumerate(choices.tasks):
+    for row, number in enumerate(sent):
         label, chosen = task.label_of(int(task.rows.test_labels[row])), tasks[number]
         if chosen != task.name and label is not None and label in labels[chosen]:
             astray.append(Astray(row=row, label=label, chosen=chosen))
@@ -181,7 +198,7 @@ def _right(
     return right
 
 
-def _leads(task: KnownTask, astray: Int64, router: Cascade) -> tuple[Int32, Float32]:
+def _leads(task: KnownTask, astray: Int64, router: Cascade, allowed: Sequence[str] | None) -> tuple[Int32, Float32]:
     """(N,) each: of rows that went astray, the second best task, and how far the best is ahead of their own."""
     features = task.rows.test_features
     runner_up, lead = np.full(len(features), NOBODY, dtype=np.int32), np.zeros(len(features), dtype=np.float32)
@@ -189,7 +206,8 @@ def _leads(task: KnownTask, astray: Int64, router: Cascade) -> tuple[Int32, Floa
         return runner_up, lead
     number = {name: index for index, name in enumerate(router.tasks)}
     some = features[astray]
-    looked = router.route(some[:, : router.first_width], lambda rows: some[rows], top_k=min(LED_BY, len(number)))
+    top_k = min(LED_BY, len(number if allowed is None else allowed))
+    looked = router.route(some[:, : router.first_width], lambda rows: some[rows], top_k=top_k, allowed=allowed)
     for row, one in zip(astray, looked, strict=True):
         decision = one.decision
         scores = dict(zip(decision.tasks, decision.scores, strict=True))

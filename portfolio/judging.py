@@ -7,10 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from portfolio.answering import route
+from portfolio.asking import ReadAgain, asker
 from portfolio.calibrating import known_tasks, totals_without
 from portfolio.choosing import TRUNK, Wanted
 from portfolio.engine import Engine, Moment, load_centroids
 from portfolio.errors import NotFound
+from portfolio.evaluation import measure
+from portfolio.outcomes import Outcomes
 from portfolio.records import Route
 from portfolio.reports.judgement import OutOfScope, OverlapReport, RouteReport, WrongRoute
 from routing.cascade import Cascade
@@ -23,11 +26,30 @@ from routing.measures import (
 )
 from routing.overlap import Overlap, overlap, stolen_by
 from routing.router import CentroidRouter
-from routing.rules import NO_RULES
+from routing.rules import NO_RULES, Permit
 from routing.sessions import Sessions
 from routing.statistics import Float64, FloatArray
 
 COVERAGES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
+
+
+def outcomes_under(engine: Engine, permit: Permit, read_again: ReadAgain) -> tuple[Moment, Outcomes, Outcomes]:
+    """What becomes of every kept test row where the router may choose freely, and among the tasks permitted alone.
+
+    Raises:
+        NotFound: no task at all, or none is permitted.
+    """
+    now = engine.refresh()
+    if now.router is None:
+        raise NotFound("there is no task to route to yet; add one with: portfolio add-task NAME --train FILE")
+    if not permit.allowed:
+        raise NotFound(f"this request may reach no task, so nothing of it is answered: {permit.reason}")
+    known, step = known_tasks(engine, now.snapshot), now.snapshot.tasks[-1].name
+    ask = asker(engine, now.snapshot, read_again)
+    freely, permitted = (
+        measure(step, known, now.router, ask, allowed=allowed).outcomes for allowed in (None, permit.allowed)
+    )
+    return now, freely, permitted
 
 
 def judge_routes(

@@ -28,8 +28,8 @@ from portfolio.refs import check_name, check_tags, require_all_known, require_fr
 from portfolio.reports.findings import Loss, Since
 from portfolio.reports.permits import PermitReport
 from portfolio.reports.report import Report, build_report
-from portfolio.reports.since import find_moment, since
-from portfolio.store.store import GenerationMoved, Store
+from portfolio.reports.since import find_moment, since, under_rules
+from portfolio.store.store import GenerationMoved, Store, iso_now
 from portfolio.store.verify import Fault
 from portfolio.tasks.columns import GUESS, Columns
 from portfolio.tasks.recipe import Recipe, listed_labels, place, read_test_again
@@ -597,6 +597,19 @@ class Portfolio:
         """
         snapshot = self.store.snapshot()
         return since(snapshot, self._outcomes, find_moment(snapshot, before), find_moment(snapshot, after))
+
+    def rules_effect(self, tenant: str | None = None, tags: Mapping[str, str] | None = None) -> Since:
+        """What `routes.toml` changes for a request of this tenant and with these tags, on the test rows of every task.
+
+        Raises:
+            NotFound: no task at all, or none that the request may reach.
+            ConfigError: tags or a `routes.toml` that cannot be.
+        """
+        from portfolio.judging import outcomes_under
+
+        permitted = self.permit(tenant, tags).permit
+        now, *outcomes = outcomes_under(self.engine(), permitted, read_test_again)
+        return under_rules(now.snapshot.generation, iso_now(), now.snapshot.tasks[-1].name, *outcomes)
 
     def lost_texts(self, losses: Sequence[Loss]) -> dict[str, dict[int, str]]:
         """The texts of the rows that tasks lost, by task and row, read again from where they came; pairs as `text / pair`.

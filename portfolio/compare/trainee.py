@@ -1,7 +1,8 @@
 """What a reference trains: one adapter on the frozen base, or a copy of the whole base; one linear head above.
 
-The head has a row for every class of the world from the start, all zero; what is not known yet is masked out of loss and
-answers. Either reads the same features as the portfolio's heads: pooled states after several blocks, each of unit length.
+The head has a row for every class of the world from the start, all zero until it learns; what is not known yet is masked
+out of loss and answers. Either reads the same features as the portfolio's heads: pooled states after several blocks, each
+of unit length.
 """
 
 from __future__ import annotations

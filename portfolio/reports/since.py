@@ -17,6 +17,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from portfolio.errors import ConfigError, NotFound, require
+from portfolio.outcomes import Outcomes
 from portfolio.records import Moment, Snapshot
 from portfolio.reports.added import Load
 from portfolio.reports.changes import both_times, change_of_rows, oracle_pair, routed_pair, same_rows
@@ -25,6 +26,8 @@ from portfolio.reports.losses import loss_of
 from portfolio.reports.wording import moment as written
 
 NOW = "now"
+WITHOUT_RULES, UNDER_RULES = "without rules", "under rules"  # actions of no change, but of a request
+ROUTES = "routes.toml"
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _TIME = re.compile(_DATE.pattern + r"[T ]\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:\d{2})?")
 
@@ -73,13 +76,30 @@ def since(snapshot: Snapshot, load: Load, before: Moment, after: Moment) -> Sinc
     )
     then, now = load(before.outcomes), load(after.outcomes)
     stayed = [name for name in now.names if name in then.names and same_rows(name, snapshot.moments, before, after)]
+    between = tuple(one for one in snapshot.moments if before.generation < one.generation <= after.generation)
+    return side_by_side(before, after, then, now, stayed, between)
+
+
+def under_rules(generation: int, at: str, step: str, freely: Outcomes, permitted: Outcomes) -> Since:
+    """What rules change for a request: the same rows where the router may choose among all tasks, and among those permitted."""
+    before, after = (
+        Moment(generation=generation, at=at, action=action, subject=ROUTES, step=step, outcomes="")
+        for action in (WITHOUT_RULES, UNDER_RULES)
+    )
+    return side_by_side(before, after, freely, permitted, freely.names, ())
+
+
+def side_by_side(
+    before: Moment, after: Moment, then: Outcomes, now: Outcomes, stayed: Sequence[str], between: tuple[Moment, ...]
+) -> Since:
+    """The tasks that stayed, each on the same rows."""
     pairs = {name: both for name in stayed if (both := both_times(name, then, now)) is not None}
     routed = tuple(change_of_rows(name, routed_pair(both)) for name, both in pairs.items())
     losses = [loss_of(pairs[change.task], now, change) for change in routed if (change.change or 0.0) < 0]
     return Since(
         before=before,
         after=after,
-        between=tuple(one for one in snapshot.moments if before.generation < one.generation <= after.generation),
+        between=between,
         oracle=tuple(change_of_rows(name, oracle_pair(both)) for name, both in pairs.items()),
         routed=routed,
         came=tuple(name for name in now.names if name not in stayed),

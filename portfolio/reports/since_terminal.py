@@ -13,6 +13,7 @@ from portfolio.records import Moment
 from portfolio.reports.findings import NO_TEXTS, Change, Since, Texts
 from portfolio.reports.losses_terminal import print_losses
 from portfolio.reports.sections import change_cells, print_section, print_title
+from portfolio.reports.since import UNDER_RULES
 from portfolio.reports.tables import figures_table
 from portfolio.reports.verdict import is_more_than_chance
 from portfolio.reports.wording import count, moment, percent, plain
@@ -43,9 +44,20 @@ def print_since(found: Since, console: Console, texts: Texts = NO_TEXTS) -> None
 
 
 def _in_words(found: Since) -> list[str]:
-    span = f"From {moment(found.before.at)} to {moment(found.after.at)}: {count(len(found.between), 'change')}."
-    sentences = [span, _named("Came", found.came), _named("Went", found.went), _judged(found), _isolation(found)]
+    sentences = [
+        _span(found),
+        _named("Came", found.came),
+        _named("Went", found.went),
+        _judged(found),
+        _isolation(found),
+    ]
     return [sentence for sentence in sentences if sentence]
+
+
+def _span(found: Since) -> str:
+    if found.after.action == UNDER_RULES:
+        return f"What {found.after.subject} changes for this request, on the test rows of all tasks."
+    return f"From {moment(found.before.at)} to {moment(found.after.at)}: {count(len(found.between), 'change')}."
 
 
 def _named(what: str, tasks: Sequence[str]) -> str:

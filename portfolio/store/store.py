@@ -381,5 +381,10 @@ def _event(now: str, action: str, subject: str, detail: Mapping[str, object]) ->
     return Event(at=now, action=action, subject=subject, detail=json.dumps(detail, sort_keys=True))
 
 
+def iso_now(clock: Clock = utc_now) -> str:
+    """The time as the store writes it: ISO 8601, UTC."""
+    return _iso(clock)
+
+
 def _iso(clock: Clock) -> str:
     return clock().astimezone(timezone.utc).isoformat(timespec="seconds")

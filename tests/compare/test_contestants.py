@@ -13,6 +13,7 @@ from torch import Tensor
 
 from portfolio.compare.budget import Budget
 from portfolio.compare.contestant import Answers, Contestant, Keeps, Settings
+from portfolio.compare.methods import joint_full
 from portfolio.compare.prepare import world_of
 from portfolio.compare.table import METHODS, SAME_RUN
 from portfolio.compare.world import World
@@ -171,6 +172,14 @@ def test_a_joint_method_repeats_itself_and_answers_from_its_state_alone(
     second = begun(name, world, tmp_path)
     second.restore(first.state(), len(TASKS))
     require_same(seen(second, world, tmp_path), run_of(name)[LAST])
+
+
+def test_joint_training_of_all_weights_begins_with_what_the_frozen_features_say(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(joint_full, "train", lambda *lesson: None)
+    step = learned(begun("joint-full", world, tmp_path), world, tmp_path, LAST)
+    assert np.mean([accuracy(world, step, number, "free") for number in range(len(TASKS))]) >= 0.75  # one of six
 
 
 @pytest.mark.parametrize("name", TRAINED)

@@ -21,7 +21,7 @@ from portfolio.portfolio import Portfolio
 from portfolio.tasks.sequences import Sequence, TaskSpec
 from portfolio.training import TrainingConfig
 
-SETTINGS = Settings(rate=3e-3, epochs=3, batch_size=8, seed=0)
+SETTINGS = Settings(rate=2e-3, epochs=3, batch_size=8, seed=0)
 WorldOf = Callable[[Sequence], World]
 
 
@@ -77,7 +77,7 @@ def test_it_grows_the_portfolio_that_init_and_add_task_make(
     begun("portfolio", world, tmp_path, tasks=2)
     theirs = Portfolio.init(tmp_path / "theirs", tiny_base, max_tokens=32)
     for spec in toy_sequence.tasks[:2]:
-        training = TrainingConfig(epochs=3, batch_size=8, learning_rate=3e-3)
+        training = TrainingConfig(epochs=3, batch_size=8, learning_rate=2e-3)
         theirs.add_task(spec.name, spec.train, test=spec.test, training=training)
     ours = Portfolio.open(tmp_path / "portfolio", base=tiny_base)
     assert ours.contract == theirs.contract

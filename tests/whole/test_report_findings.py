@@ -89,3 +89,23 @@ def test_moments_that_cannot_be_are_refused_with_what_there_is(robbed: Portfolio
         robbed.since("gardn")
     with pytest.raises(ConfigError):
         robbed.since("now", "nursery")
+
+
+def test_what_a_rule_changes_is_said_for_every_task(robbed: Portfolio) -> None:
+    before = robbed.report().routed
+    (robbed.path / "routes.toml").write_text('[[rule]]\nname = "closed"\nwhen = { tenant = "acme" }\ndeny = ["nursery"]\n')
+    found = robbed.rules_effect(tenant="acme")
+    garden, nursery = found.routed
+    assert (garden.before, nursery.before) == before.now()
+    assert garden.after == before.added()[0]  # as before the nursery came
+    assert nursery.after == 0
+    [loss] = found.losses
+    assert loss.task == "nursery" and [taker.task for taker in loss.takers] == ["garden"]
+    unbound = robbed.rules_effect()
+    assert [change.change for change in unbound.routed] == [0.0, 0.0] and unbound.losses == ()
+
+
+def test_rules_that_leave_nobody_have_no_effect_to_measure(robbed: Portfolio) -> None:
+    (robbed.path / "routes.toml").write_text('[[rule]]\nname = "closed"\ndeny = ["nursery", "garden"]\n')
+    with pytest.raises(NotFound, match="may reach no task"):
+        robbed.rules_effect()

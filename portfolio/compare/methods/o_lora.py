@@ -3,9 +3,9 @@
     W x + s Σ_{i<t} B_i A_i x + s B_t A_t x            s = alpha / rank
     L = L_t + λ Σ_sites Σ_{i<t} ‖A_i A_tᵀ‖²_F          A: (rank, in), so a row of A_t is to be at right angles to all before
 
-Wang et al., 2023, arXiv:2310.14152, equations 5 to 8, λ = 0.5. There LoRA stands beside the query and value layers of a
-generating model, without a head; here beside every linear layer above the trunk, as the package's LoRA does by default,
-and the head learns on like everybody's.
+Wang et al., 2023, arXiv:2310.14152, section 3, with the λ = 0.5 of its code. There LoRA stands beside the query and value
+layers of a generating model, without a head; here beside every linear layer above the trunk, as the package's LoRA does by
+default, and the head learns on like everybody's.
 """
 
 from __future__ import annotations
