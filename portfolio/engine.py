@@ -61,18 +61,25 @@ class Service:
 class Engine:
     """Everything that answering needs, in memory."""
 
-    def __init__(self, store: Store, base: Base | None = None) -> None:
+    def __init__(self, store: Store, base: Base | None = None, host: Host | None = None) -> None:
         """Load the base that the store's contract names, unless one is handed in.
+
+        Args:
+            host: with its slots on that base already, set as the contract says.
 
         Raises:
             BaseUnavailable: it cannot be loaded from here.
             BaseMismatch: it is not the base that this portfolio was made on.
         """
         contract = store.contract
+        if host is not None:
+            base = host.base
         base = base if base is not None else load_base(contract.name, contract.revision)
         check_same(base, contract.name, contract.fingerprint)
         self.store = store
-        self.host = Host(base, trunk=contract.trunk, pooling=contract.pooling, feature_blocks=contract.feature_blocks)
+        self.host = host or Host(
+            base, trunk=contract.trunk, pooling=contract.pooling, feature_blocks=contract.feature_blocks
+        )
         self.bank = Bank()
         self._served: dict[tuple[str, Variation], tuple[float, ...]] = {}  # digest, variation: weights of its passes
         self.router_cache = RouterCache(store.path, self.router_width, self.first_width)

@@ -194,7 +194,7 @@ def _attempt(
         )
         steps_per_epoch = math.ceil(math.ceil(len(train.prepared) / training.batch_size) / training.accumulation)
         total = steps_per_epoch * training.epochs
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _warm_up_and_decay(total, training.warmup))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warm_up_and_decay(total, training.warmup))
         order = np.random.default_rng(training.seed)
         limit = 10.0 * math.log(len(learner.head.bias)) + 10.0
         best, best_score, best_epoch, step = learner.copy(), score_of(host, learner, validation), -1, 0
@@ -264,7 +264,7 @@ def shuffled_batches(prepared: Prepared, batch_size: int, order: np.random.Gener
         yield batches[index]
 
 
-def _warm_up_and_decay(total: int, warmup: float) -> Callable[[int], float]:
+def warm_up_and_decay(total: int, warmup: float) -> Callable[[int], float]:
     """Linear from 0 to 1 over the first share of the steps, then linear to 0."""
     warm = max(1, round(total * warmup))
     return lambda step: (step + 1) / warm if step < warm else max(0.0, (total - step) / max(1, total - warm))

@@ -21,7 +21,7 @@ from portfolio.compare.world import World
 from portfolio.errors import TrainingDiverged
 from portfolio.records import UNKNOWN_LABEL
 from portfolio.running import Labelled
-from portfolio.training import TrainingConfig, shuffled_batches
+from portfolio.training import TrainingConfig, shuffled_batches, warm_up_and_decay
 
 _DEFAULTS = TrainingConfig()
 
@@ -101,7 +101,7 @@ def train(trainee: Trainee, lesson: Lesson, loss: Loss, judging: Labelled | None
         fused=True,
     )
     total = settings.epochs * math.ceil(len(lesson.rows.prepared) / settings.batch_size)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _warm_up_and_decay(total, _DEFAULTS.warmup))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warm_up_and_decay(total, _DEFAULTS.warmup))
     best, best_score = None, (-1.0, -math.inf)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(lesson.generator("dropout").integers(2**63)))
@@ -124,9 +124,3 @@ def train(trainee: Trainee, lesson: Lesson, loss: Loss, judging: Labelled | None
     optimizer.zero_grad()  # gradients of a whole base take as much memory as the base
     if best is not None:
         put_back(trainee, best)
-
-
-def _warm_up_and_decay(total: int, warmup: float) -> Callable[[int], float]:
-    """Linear from 0 to 1 over the first share of the steps, then linear to 0."""
-    warm = max(1, round(total * warmup))
-    return lambda step: (step + 1) / warm if step < warm else max(0.0, (total - step) / max(1, total - warm))

@@ -7,6 +7,7 @@ goes.
 
 from __future__ import annotations
 
+import gc
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from portfolio.reports.output import write_output
 from portfolio.reports.runs import RunNotes, Step
 
 _STATE, _OWN = "state.safetensors", "own"
+_LARGE = 10_000_000  # parameters that are worth a search for what can be freed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -82,6 +84,9 @@ def run_trial(method: Method, world: World, settings: Settings, run: Path, watch
             texts=max(step.texts for step in steps),
             validation_score=_validation_score(method, world, contestant),
         )
+        if notes.parameters > _LARGE:
+            del contestant
+            gc.collect()  # a whole base that learned is in a circle of references, and would stay beside the next one
     write_notes(run, notes)
     (run / _STATE).unlink(missing_ok=True)
     shutil.rmtree(run / _OWN, ignore_errors=True)

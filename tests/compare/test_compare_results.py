@@ -159,7 +159,7 @@ def test_a_method_may_read_the_runs_of_another(directory: Path) -> None:
 
 
 def test_where_there_is_no_contest_the_command_is_told(tmp_path: Path) -> None:
-    with pytest.raises(NotFound, match="portfolio compare SEQUENCE.toml"):
+    with pytest.raises(NotFound, match="portfolio compare SEQUENCE"):
         load_contest(tmp_path)
 
 

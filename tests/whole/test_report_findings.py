@@ -93,7 +93,9 @@ def test_moments_that_cannot_be_are_refused_with_what_there_is(robbed: Portfolio
 
 def test_what_a_rule_changes_is_said_for_every_task(robbed: Portfolio) -> None:
     before = robbed.report().routed
-    (robbed.path / "routes.toml").write_text('[[rule]]\nname = "closed"\nwhen = { tenant = "acme" }\ndeny = ["nursery"]\n')
+    (robbed.path / "routes.toml").write_text(
+        '[[rule]]\nname = "closed"\nwhen = { tenant = "acme" }\ndeny = ["nursery"]\n'
+    )
     found = robbed.rules_effect(tenant="acme")
     garden, nursery = found.routed
     assert (garden.before, nursery.before) == before.now()

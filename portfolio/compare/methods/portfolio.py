@@ -49,10 +49,7 @@ class Grown:
             store = Store.create(directory / "portfolio", _contract(world))
         self._world = world
         self._settings = settings
-        self._engine = Engine(store, world.host.base)
-        # one set of slots on the base is enough: the world's are the same, and stay
-        self._engine.host.detach()
-        self._engine.host = world.host
+        self._engine = Engine(store, host=world.host)  # one set of slots on the base is enough
         self._tests = {task.name: task.data.test for task in world.tasks}
         self._passes: dict[str, tuple[Pass, ...]] = {}
 
