@@ -10,6 +10,7 @@ from portfolio.reports.report import Report
 from portfolio.reports.wording import count
 
 _NAMED_TAKERS = 2
+_WORTH_A_REMEDY = 0.01  # of the losers' test rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,11 +84,14 @@ def _remedy(losses: Sequence[Loss], taking: _Takings) -> str:
             "To read the rows, type: portfolio report --with-texts."
         )
     others = losses[0].task if len(losses) == 1 else "these tasks"
-    return (
-        f"{taking.task} overlaps with {others}: without it, {taking.would_return:,} of the {taking.rows:,} would come back. "
-        f"Look closer with: portfolio overlap --without {taking.task}; then remove it, make one task of those that overlap, "
-        "or keep them apart by tags and rules."
+    overlap = (
+        f"{taking.task} overlaps with {others}: without it, {taking.would_return:,} of the {taking.rows:,} would come back."
     )
+    look = f"Look closer with: portfolio overlap --without {taking.task}"
+    if taking.would_return < _WORTH_A_REMEDY * sum(loss.rows for loss in losses):
+        return f"{overlap} So few of their test rows call for no remedy. {look}."
+    remove = "remove it, " if taking.is_newer else ""
+    return f"{overlap} {look}; then {remove}make one task of those that overlap, or keep them apart by tags and rules."
 
 
 def _no_training(losses: Sequence[Loss], report: Report) -> str:

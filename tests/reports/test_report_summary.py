@@ -71,6 +71,28 @@ def test_a_taker_that_would_give_little_back_is_not_to_be_removed(history_of: Hi
     assert "Without b none of the 8 would come back" in none
 
 
+def test_a_few_rows_of_very_many_call_for_no_remedy(history_of: HistoryOf) -> None:
+    said = verdict_of(grown(history_of, "+ " * 2000, "+ " * 1990 + "b " * 10))
+    assert "b overlaps with a: without it, 10 of the 10 would come back. So few of their test rows call for no" in said
+    assert "portfolio overlap --without b" in said
+    assert "remove it" not in said
+    more = verdict_of(grown(history_of, "+ " * 2000, "+ " * 1980 + "b " * 20))
+    assert "remove it" in more
+
+
+def test_an_older_task_is_never_to_be_removed_for_a_newer_one(history_of: HistoryOf) -> None:
+    came = {"a": "+", "b": "+ " * 20}
+    said = verdict_of(
+        history_of(
+            ("add-task", "a", {"a": "+"}),
+            ("add-task", "b", came),
+            ("add-task", "c", {**came, "b": "+ " * 12 + "a " * 8, "c": "+"}),
+        )
+    )
+    assert "a overlaps with b" in said and "then make one task of those that overlap" in said
+    assert "remove it" not in said
+
+
 def test_an_older_taker_is_not_called_newer_and_small_takers_are_added_up(history_of: HistoryOf) -> None:
     words = "+ " * 8 + "a " * 6 + "c " * 3 + "d " * 2 + "e "
     came = {"a": "+", "b": "+ " * 20}
