@@ -38,8 +38,9 @@ SCORES = (
     "plasticity",
     "worst_task",
 )
-CHANGES = ("bwt", "forgetting")
-_OVER_STEPS = ("average_incremental_accuracy", "plasticity", "bwt", "forgetting")  # need every step
+CHANGES = ("bwt", "forgetting", "intransigence")
+CEILING = "joint-full"  # the method that intransigence is measured against, in the same order and seed and reading
+_OVER_STEPS = ("average_incremental_accuracy", "plasticity", "bwt", "forgetting", "intransigence")  # need every step
 
 
 _SAME = 0.0005  # scores nearer than this are written alike
@@ -125,8 +126,9 @@ def standings_of(contest: Contest) -> Standings:
     """Every figure, computed from the raw answers."""
     ended = [run for run in contest.runs if run.notes.diverged is None]
     entries = {entry.name: entry for entry in contest.entries}
+    ceiling = {(run.order.name, run.seed): run for run in ended if run.method == CEILING}
     readings = tuple(
-        _read(run, contest.truth, reading)
+        _read(run, contest.truth, reading, ceiling.get((run.order.name, run.seed)))
         for run in ended
         for reading in READINGS
         if reading == GIVEN or not entries[run.method].knows_task
@@ -185,7 +187,7 @@ def _independent(measured: Mapping[tuple[str, int], float]) -> Array:
     return np.array(list(measured.values()), dtype=np.float64)
 
 
-def _read(run: Run, truth: Mapping[str, Int32], reading: str) -> Reading:
+def _read(run: Run, truth: Mapping[str, Int32], reading: str, ceiling: Run | None) -> Reading:
     results = results_matrix(run, truth, reading)
     rows = np.array([len(truth[task]) for task in run.order.tasks], dtype=np.int64)
     worst = metrics.worst_task(results)
@@ -197,6 +199,9 @@ def _read(run: Run, truth: Mapping[str, Int32], reading: str) -> Reading:
         "worst_task": None if worst is None else worst[1],
         "bwt": metrics.bwt(results),
         "forgetting": metrics.forgetting(results),
+        "intransigence": None
+        if ceiling is None
+        else metrics.intransigence(results, results_matrix(ceiling, truth, reading)[-1]),
     }
     if len(run.steps) < len(run.order.tasks):
         figures.update(dict.fromkeys(_OVER_STEPS))

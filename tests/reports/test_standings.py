@@ -116,9 +116,16 @@ def test_the_figures_of_a_run_are_those_of_its_results_matrix() -> None:
         "bwt": -0.5,
         "forgetting": 0.5,
     }
-    assert free.figures == pytest.approx(expected) and free.steps == pytest.approx((0.9, 0.6))
+    assert free.figures == pytest.approx({**expected, "intransigence": None}) and free.steps == pytest.approx((0.9, 0.6))
     assert given.figures["average_accuracy"] == 1.0 and given.figures["forgetting"] == 0.0
     assert {name: figure(standings, FREE, "one", name) for name in expected} == pytest.approx(expected)
+
+
+def test_intransigence_is_held_against_the_joint_run_of_the_same_order_and_seed() -> None:
+    joint, other = run("joint-full", [{"a": 0.8, "b": 1.0}]), run("joint-full", [{"a": 0.1, "b": 0.1}], seed=1)
+    made = standings_of(contest(run("one", SINKING), joint, other, seeds=2))
+    assert figure(made, FREE, "one", "intransigence") == pytest.approx((0.8 - 0.9 + 1.0 - 0.8) / 2)
+    assert all(one.figures["intransigence"] is None for one in made.readings if one.method == "joint-full")
 
 
 def test_an_order_puts_each_answer_to_its_own_task() -> None:
