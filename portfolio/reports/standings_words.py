@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from portfolio.reports.standings import FREE, GIVEN, PORTFOLIO, Mean, Standings
+from portfolio.reports.standings import CEILING, FREE, GIVEN, PORTFOLIO, Mean, Standings
 from portfolio.reports.wording import count, percent, points
 
-CEILING = "joint-full"
 SEQUENTIAL = "sequential-full"
 _VISIBLE = 0.01  # forgetting of a point or more can be seen
 
@@ -82,7 +81,7 @@ def _verdict(difference: Mean) -> str:
     return (
         "is at least as good on average, within the interval, as"
         if difference.mean >= 0
-        else ("is a little behind, but within the interval of being equal,")
+        else "cannot be told apart from, though its mean is lower,"
     )
 
 

@@ -247,7 +247,7 @@ def test_the_words_say_who_is_ahead_and_on_what() -> None:
     [
         ((0.9, 0.8), "is better than joint full fine-tuning"),
         ((0.8, 0.8), "is at least as good on average, within the interval, as joint full"),
-        ((0.8, 0.6), "is a little behind, but within the interval of being equal, joint full"),
+        ((0.8, 0.6), "cannot be told apart from, though its mean is lower, joint full"),
         ((0.4, 0.3), "is behind joint full fine-tuning"),
         ((0.9,), "in its one run is at least as good as joint full"),
     ],
