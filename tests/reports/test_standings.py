@@ -116,7 +116,9 @@ def test_the_figures_of_a_run_are_those_of_its_results_matrix() -> None:
         "bwt": -0.5,
         "forgetting": 0.5,
     }
-    assert free.figures == pytest.approx({**expected, "intransigence": None}) and free.steps == pytest.approx((0.9, 0.6))
+    assert free.figures == pytest.approx({**expected, "intransigence": None}) and free.steps == pytest.approx(
+        (0.9, 0.6)
+    )
     assert given.figures["average_accuracy"] == 1.0 and given.figures["forgetting"] == 0.0
     assert {name: figure(standings, FREE, "one", name) for name in expected} == pytest.approx(expected)
 
