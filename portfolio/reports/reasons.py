@@ -84,7 +84,8 @@ def _remedy(losses: Sequence[Loss], taking: _Takings) -> str:
             "To read the rows, type: portfolio report --with-texts."
         )
     others = losses[0].task if len(losses) == 1 else "these tasks"
-    overlap = f"{taking.task} overlaps with {others}: without it, {taking.would_return:,} of the {taking.rows:,} would come back."
+    back = f"{taking.would_return:,} of the {taking.rows:,} would come back"
+    overlap = f"{taking.task} overlaps with {others}: without it, {back}."
     look = f"Look closer with: portfolio overlap --without {taking.task}"
     if taking.would_return < _WORTH_A_REMEDY * sum(loss.rows for loss in losses):
         return f"{overlap} So few of their test rows call for no remedy. {look}."
