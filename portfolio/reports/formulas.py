@@ -7,6 +7,14 @@ from types import MappingProxyType
 
 from portfolio.reports.added import MANY_TASKS, WORST_TASKS
 
+ROUTED_ONLY = (  # figures that only the routed matrix has, and their words
+    ("routing_accuracy", "routing accuracy"),
+    ("astray_right", "right label, wrong adapter"),
+    ("coverage", "coverage"),
+    ("selective_accuracy", "selective accuracy"),
+    ("floor", "floor"),
+)
+
 # T tasks counted from 0. Printed beside the figure, as definitions differ in the field.
 FORMULAS: Mapping[str, str] = MappingProxyType(
     {

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from portfolio.reports.charts import lowest_of_scale, score_panel
 from portfolio.reports.findings import Confusion
-from portfolio.reports.formulas import FORMULAS
+from portfolio.reports.formulas import FORMULAS, ROUTED_ONLY
 from portfolio.reports.report import Report, Results
 from portfolio.reports.shades import shade
 from portfolio.reports.typeset import UNMEASURED, lost, ranged, ranged_loss, scored, signed
@@ -33,13 +33,6 @@ _SCORES = (  # figure of `Results`, and its words
     ("worst_score", "worst task"),
     ("plasticity", "plasticity"),
     ("stability", "stability"),
-)
-_ROUTED_ONLY = (
-    ("routing_accuracy", "routing accuracy"),
-    ("astray_right", "right label, wrong adapter"),
-    ("coverage", "coverage"),
-    ("selective_accuracy", "selective accuracy"),
-    ("floor", "floor"),
 )
 
 
@@ -186,7 +179,7 @@ def figure_rows(report: Report) -> list[FigureRow]:
     rows.append(_both(report, "forgetting_interval", "forgetting, 95 % interval", ranged_loss))
     rows.append(_both(report, "fwt", "FWT", signed))
     routed = [("routing_loss", "routing loss", lost(report.routing_loss))]
-    routed += [(figure, words, scored(getattr(report, figure))) for figure, words in _ROUTED_ONLY]
+    routed += [(figure, words, scored(getattr(report, figure))) for figure, words in ROUTED_ONLY]
     return rows + [
         FigureRow(key=figure, words=words, oracle="", routed=value, formula=FORMULAS[figure])
         for figure, words, value in routed

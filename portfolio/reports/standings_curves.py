@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portfolio.errors import ConfigError
+from portfolio.reports.drawing import FONT, new_figure, png_of
 from portfolio.reports.output import write_output
 from portfolio.reports.standings import FREE, GIVEN, PORTFOLIO, Standing, Standings
 
@@ -14,9 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_DOTS = 150  # an inch
 _WIDTH, _HEIGHT = 5.2, 4.2  # inches, of one panel
-_FONT = "DejaVu Sans"  # comes with matplotlib
 # Okabe and Ito's colours, which the colour-blind tell apart; with the dashes there are 21 looks
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7F7F7F")
 _DASHES = ("-", "--", ":")
@@ -37,24 +35,15 @@ def draw_curves(standings: Standings, file: Path) -> None:
 
 
 def _png(standings: Standings, panels: list[tuple[str, tuple[Standing, ...]]]) -> bytes:
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ConfigError(
-            "expected matplotlib to draw with, but it is not installed; "
-            "install it with: pip install 'adapter-portfolio[plot]'"
-        ) from error
-    figure = Figure(figsize=(_WIDTH * len(panels), _HEIGHT), dpi=_DOTS, facecolor="white", layout="constrained")
-    FigureCanvasAgg(figure)  # of this figure alone, so that the caller's own plots are left as they are
+    figure = new_figure()
+    figure.set_size_inches(_WIDTH * len(panels), _HEIGHT)
+    figure.set_layout_engine("constrained")
     looks = _looks(panels)
     for axes, (reading, found) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         _draw_panel(axes, reading, found, looks)
     _legend(figure)
-    figure.suptitle(standings.terms.sequence, family=_FONT, fontsize=11, weight="bold", parse_math=False)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=_DOTS)
-    return picture.getvalue()
+    figure.suptitle(standings.terms.sequence, family=FONT, fontsize=11, weight="bold", parse_math=False)
+    return png_of(figure)
 
 
 def _looks(panels: list[tuple[str, tuple[Standing, ...]]]) -> dict[str, tuple[str, str]]:
@@ -77,9 +66,9 @@ def _draw_panel(axes: Axes, reading: str, found: tuple[Standing, ...], looks: di
         elif measured:
             steps, scores = zip(*measured, strict=True)
             axes.plot(steps, scores, color=colour, linestyle=dash, linewidth=width, label=standing.method)
-    axes.set_title(reading, family=_FONT, fontsize=10)
-    axes.set_xlabel("tasks learned", family=_FONT, fontsize=9)
-    axes.set_ylabel("mean accuracy of the tasks so far, %", family=_FONT, fontsize=9)
+    axes.set_title(reading, family=FONT, fontsize=10)
+    axes.set_xlabel("tasks learned", family=FONT, fontsize=9)
+    axes.set_ylabel("mean accuracy of the tasks so far, %", family=FONT, fontsize=9)
     axes.set_xticks(range(1, len(found[0].steps) + 1))
     axes.tick_params(labelsize=8)
     axes.grid(color="0.9", linewidth=0.8)

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from portfolio.reports.findings import NO_TEXTS, Texts
 from portfolio.reports.findings_terminal import print_findings
-from portfolio.reports.formulas import FORMULAS
+from portfolio.reports.formulas import FORMULAS, ROUTED_ONLY
 from portfolio.reports.report import Report, Results
 from portfolio.reports.router import in_words
 from portfolio.reports.sections import colored, ends, numbered, print_section
@@ -34,13 +34,6 @@ _METRICS = (  # figure, and its words
 )
 _TRANSFERS = (("bwt", "BWT"), ("forgetting", "forgetting"), ("fwt", "FWT"))
 _INTERVALS = ("bwt", "forgetting")  # those that have one
-_ROUTED_ONLY = (
-    ("routing_accuracy", "routing accuracy"),
-    ("astray_right", "right label, wrong adapter"),
-    ("coverage", "coverage"),
-    ("selective_accuracy", "selective accuracy"),
-    ("floor", "floor"),
-)
 
 
 def print_report(report: Report, console: Console, texts: Texts = NO_TEXTS) -> None:
@@ -136,7 +129,7 @@ def _figures(report: Report, console: Console) -> Table:
             if figure in _INTERVALS:
                 _add_intervals(report, f"{figure}_interval", table)
     table.add_row("routing loss", "", points(report.routing_loss), Text(FORMULAS["routing_loss"], style="dim"))
-    for figure, words in _ROUTED_ONLY:
+    for figure, words in ROUTED_ONLY:
         table.add_row(words, "", percent(getattr(report, figure)), Text(FORMULAS[figure], style="dim"))
     return table
 
