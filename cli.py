@@ -592,6 +592,7 @@ def report(
         portfolio -p support report --since cards
     """
     from portfolio.reports.show import show_report, show_since, write_report
+    from portfolio.store.store import iso_now
 
     portfolio = place.open()
     if since is not None:
@@ -603,7 +604,7 @@ def report(
         raise click.UsageError("expected --since beside --until, got --until alone")
     made = portfolio.report()
     texts = portfolio.lost_texts(made.losses) if with_texts else {}
-    for path in write_report(made, html, png, texts):
+    for path in write_report(made, html, png, iso_now(), texts):
         click.echo(f"written: {path}", err=True)
     if as_json or as_csv or not (html or png):
         show_report(made, as_json, as_csv, texts)

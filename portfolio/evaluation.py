@@ -132,11 +132,12 @@ def _measure(
     rows = task.rows
     if len(rows.test_labels) == 0:
         return Cell(step=step, task=task.name, rows=0), _outcomes_of_no_row(task.name)
-    chosen, abstain = _chosen(rows.test_features, router, allowed)
+    number = {name: place for place, name in enumerate(router.tasks)}
+    chosen, abstain = _chosen(rows.test_features, router, allowed, number)
     own = rows.test_predictions == rows.test_labels
-    home = np.array([router.tasks[number] == task.name for number in chosen])
+    home = chosen == number.get(task.name, NOBODY)
     right = _right(task, own & home, chosen, labels, router.tasks, ask)
-    runner_up, lead = _leads(task, np.flatnonzero(~home), router, allowed)
+    runner_up, lead = _leads(task, np.flatnonzero(~home), router, allowed, number)
     outcomes = TaskOutcomes(
         task=task.name,
         own_right=own,
@@ -150,14 +151,16 @@ def _measure(
     return _cell(step, outcomes, home, floor=floor, baseline=rows.baseline), outcomes
 
 
-def _chosen(features: Float32, router: Cascade, allowed: Sequence[str] | None) -> tuple[Int64, Bool]:
+def _chosen(
+    features: Float32, router: Cascade, allowed: Sequence[str] | None, number: Mapping[str, int]
+) -> tuple[Int64, Bool]:
     """(N,) each: the number of the task that a row goes to, and whether the router would rather abstain."""
     if allowed is None:
         choices = router.choose(features).choices
         return choices.tasks, choices.abstain
     looked = router.route(features[:, : router.first_width], lambda rows: features[rows], allowed=allowed)
-    numbers = [router.tasks.index(one.decision.tasks[0]) for one in looked]
-    return np.array(numbers, dtype=np.int64), np.array([one.decision.abstain for one in looked], dtype=np.bool_)
+    chosen = [number[one.decision.tasks[0]] for one in looked]
+    return np.array(chosen, dtype=np.int64), np.array([one.decision.abstain for one in looked], dtype=np.bool_)
 
 
 def _cell(step: str, outcomes: TaskOutcomes, home: Bool, *, floor: float, baseline: float) -> Cell:
@@ -198,13 +201,14 @@ def _right(
     return right
 
 
-def _leads(task: KnownTask, astray: Int64, router: Cascade, allowed: Sequence[str] | None) -> tuple[Int32, Float32]:
+def _leads(
+    task: KnownTask, astray: Int64, router: Cascade, allowed: Sequence[str] | None, number: Mapping[str, int]
+) -> tuple[Int32, Float32]:
     """(N,) each: of rows that went astray, the second best task, and how far the best is ahead of their own."""
     features = task.rows.test_features
     runner_up, lead = np.full(len(features), NOBODY, dtype=np.int32), np.zeros(len(features), dtype=np.float32)
     if not len(astray):
         return runner_up, lead
-    number = {name: index for index, name in enumerate(router.tasks)}
     some = features[astray]
     top_k = min(LED_BY, len(number if allowed is None else allowed))
     looked = router.route(some[:, : router.first_width], lambda rows: some[rows], top_k=top_k, allowed=allowed)

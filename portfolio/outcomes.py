@@ -8,7 +8,7 @@ for its own adapter's answer, and some bytes more if it went astray or was absta
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -46,14 +46,20 @@ class Outcomes:
 
     names: tuple[str, ...]  # of the tasks that the router knew; `chosen` and `runner_up` are numbers of these
     tasks: tuple[TaskOutcomes, ...]
+    _by_name: dict[str, TaskOutcomes] = field(init=False, repr=False)
+    _numbers: dict[str, int] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_name", {one.task: one for one in self.tasks})
+        object.__setattr__(self, "_numbers", {name: number for number, name in enumerate(self.names)})
 
     def of(self, task: str) -> TaskOutcomes | None:
         """Those of one task; None if it was not measured."""
-        return next((one for one in self.tasks if one.task == task), None)
+        return self._by_name.get(task)
 
     def number(self, task: str) -> int:
         """Of a task among `names`; NOBODY if the router did not know it."""
-        return self.names.index(task) if task in self.names else NOBODY
+        return self._numbers.get(task, NOBODY)
 
     def to_bytes(self) -> bytes:
         """Safetensors; equal outcomes give equal bytes."""

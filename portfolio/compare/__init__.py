@@ -5,7 +5,8 @@ contestant.py  what a method must do to take part
 table.py       all methods
 methods/       one method a file, each readable beside its paper
 trainee.py     what a reference trains: one adapter, or a copy of the whole base, under one head
-loop.py        the one training loop of the references; in_turn.py, task after task under a guard against forgetting
+loop.py        the one training loop of the references; in_turn.py, task after task under a guard against forgetting;
+               at_once.py, all tasks in one training
 rows.py        some rows of a split; class_means.py, what the frozen methods share
 budget.py      how much each method may use: rows, epochs, trials of learning rates
 prepare.py     reads and prepares the tasks

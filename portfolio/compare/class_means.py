@@ -13,6 +13,7 @@ from torch import Tensor
 
 from portfolio.compare.contestant import Answers, Int64
 from portfolio.compare.world import World
+from routing.distance import squared_distances
 from routing.statistics import Float64, Totals, summarise
 
 
@@ -71,12 +72,6 @@ class ClassMeans:
             feature_sum=state["feature_sum"].numpy().copy(),
             within=state["within"].numpy().copy(),
         )
-
-
-def squared_distances(points: Float64, means: Float64) -> Float64:
-    """(rows, d), (K, d) -> (rows, K)"""
-    squares = (points**2).sum(axis=1)[:, None] - 2 * points @ means.T + (means**2).sum(axis=1)
-    return np.asarray(squares)
 
 
 def features_of(world: World, number: int, split: str) -> Float64:

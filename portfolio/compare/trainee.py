@@ -50,9 +50,7 @@ class OneAdapter:
         )
 
     def tensors(self) -> Mapping[str, Tensor]:
-        sites = self.adapter.sites
-        named = {f"sites.{key}.{name}": tensor for key, site in sites.items() for name, tensor in site.items()}
-        return {**named, **_named(self.adapter.head)}
+        return tensors_of(self.adapter)
 
     def logits(self, prepared: Prepared, rows: Sequence[int], *, training: bool) -> Tensor:
         updates = shared(self.adapter.updates(), self.adapter.config.dropout if training else 0.0)
@@ -77,6 +75,13 @@ class WholeBase:
         base.model.train(training)
         batch = pad([prepared.encoded[row] for row in rows], base.pad_id)
         return logits_of(self._head, self._host.run(batch, NO_ADAPTER).features)
+
+
+def tensors_of(adapter: AdapterWeights) -> dict[str, Tensor]:
+    """All that an adapter holds, by name; the head's weight and bias last."""
+    sites = adapter.sites
+    named = {f"sites.{key}.{name}": tensor for key, site in sites.items() for name, tensor in site.items()}
+    return {**named, **_named(adapter.head)}
 
 
 def zero_head(classes: int, width: int) -> Head:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -95,8 +94,13 @@ def show_report(report: Report, as_json: bool = False, as_csv: bool = False, tex
         print_report(report, _screen(), texts)
 
 
-def write_report(report: Report, page: str | None, pictures: str | None, texts: Texts = NO_TEXTS) -> list[Path]:
+def write_report(
+    report: Report, page: str | None, pictures: str | None, made_at: str, texts: Texts = NO_TEXTS
+) -> list[Path]:
     """The report as a page and as pictures, where a file and a directory are named; what was written.
+
+    Args:
+        made_at: ISO 8601, UTC.
 
     Raises:
         ConfigError: matplotlib is not installed, for pictures.
@@ -107,7 +111,7 @@ def write_report(report: Report, page: str | None, pictures: str | None, texts: 
 
     written = []
     if page is not None:
-        write_page(report, Path(page), datetime.now(timezone.utc).isoformat(timespec="seconds"), texts)
+        write_page(report, Path(page), made_at, texts)
         written.append(Path(page))
     return written if pictures is None else [*written, *draw_pictures(report, Path(pictures))]
 

@@ -229,10 +229,7 @@ def _standings(entries: Sequence[Entry], readings: Sequence[Reading], reading: s
                     method=entry.name,
                     words=entry.words,
                     runs=len(own),
-                    figures={
-                        figure: mean_of({(one.order, one.seed): one.figures[figure] for one in own})
-                        for figure in (*SCORES, *CHANGES)
-                    },
+                    figures={figure: _mean_figure(own, figure) for figure in (*SCORES, *CHANGES)},
                     against=against,
                     steps=_mean_steps(own),
                 )

@@ -83,7 +83,7 @@ class Store(contextlib.AbstractContextManager["Store"]):
             Unwritable: the disk is full or a directory read-only; what was there is unchanged.
         """
         root = Path(path).absolute()
-        create_layout(root, contract, _iso(clock))
+        create_layout(root, contract, iso_now(clock))
         return cls(root, contract, clock)
 
     @classmethod
@@ -208,7 +208,7 @@ class Store(contextlib.AbstractContextManager["Store"]):
         check_name(task.name, "task name")
         _check_tags(dict(task.tags))
         require_own(task.name, adapters)
-        now = _iso(self._clock)
+        now = iso_now(self._clock)
         dated = [dataclasses.replace(adapter, created_at=adapter.created_at or now) for adapter in adapters]
         with self._changing() as db:
             require_free(db, self.path, task.name)
@@ -241,7 +241,7 @@ class Store(contextlib.AbstractContextManager["Store"]):
             GenerationMoved: the portfolio changed since generation `expected_generation`.
         """
         require(len(names) == len(set(names)) > 0, f"expected one or more tasks, each once, got: {', '.join(names)}")
-        now = _iso(self._clock)
+        now = iso_now(self._clock)
         with self._changing() as db:
             require_tasks(db, self.path, names)
             adapters = adapter_rows.read_adapters(db)
@@ -267,7 +267,7 @@ class Store(contextlib.AbstractContextManager["Store"]):
             NotFound: a cell names a task that is not there.
             GenerationMoved: the portfolio changed since generation `expected_generation`.
         """
-        now = _iso(self._clock)
+        now = iso_now(self._clock)
         with self._changing() as db:
             generation = self._advance(db, expected_generation)
             steps = ", ".join(dict.fromkeys(cell.step for cell in results.cells))
@@ -297,7 +297,7 @@ class Store(contextlib.AbstractContextManager["Store"]):
             GenerationMoved: the portfolio changed since generation `expected_generation`.
             DamagedBlob: a blob that the state names was not put.
         """
-        now = _iso(self._clock)
+        now = iso_now(self._clock)
         with self._changing() as db:
             generation = self._advance(db, expected_generation)
             left = put_router(db, self._blobs, router)
@@ -314,7 +314,7 @@ class Store(contextlib.AbstractContextManager["Store"]):
             GenerationMoved: the portfolio changed since generation `expected_generation`.
         """
         _check_tags(tags)
-        now = _iso(self._clock)
+        now = iso_now(self._clock)
         with self._changing() as db:
             require_tasks(db, self.path, [name])
             generation = self._advance(db, expected_generation)
@@ -329,7 +329,7 @@ class Store(contextlib.AbstractContextManager["Store"]):
         with self._database.writing() as db:
             version = require_known_schema(db, self._database.path)  # a later package may have migrated it since `open`
             if version < SCHEMA_VERSION:
-                migrate(db, _iso(self._clock))
+                migrate(db, iso_now(self._clock))
             yield db
 
     def _put_results(self, db: sqlite3.Connection, results: Results, change: _Change) -> None:
@@ -383,8 +383,4 @@ def _event(now: str, action: str, subject: str, detail: Mapping[str, object]) ->
 
 def iso_now(clock: Clock = utc_now) -> str:
     """The time as the store writes it: ISO 8601, UTC."""
-    return _iso(clock)
-
-
-def _iso(clock: Clock) -> str:
     return clock().astimezone(timezone.utc).isoformat(timespec="seconds")

@@ -11,7 +11,6 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.neighbors import NearestCentroid
 
 from portfolio.compare.budget import Budget
-from portfolio.compare.class_means import squared_distances
 from portfolio.compare.contestant import Contestant, Settings
 from portfolio.compare.prepare import world_of
 from portfolio.compare.table import METHODS
@@ -19,6 +18,7 @@ from portfolio.compare.world import World
 from portfolio.hosting.base import Base
 from portfolio.hosting.host import Host
 from portfolio.tasks.sequences import Sequence
+from routing.distance import squared_distances
 from routing.statistics import summarise
 from routing.whitening import fit_covariance
 
