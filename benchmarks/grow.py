@@ -1,6 +1,6 @@
 """Grow a portfolio along a sequence and write down what it knows: the tables of the README come from here.
 
-    PORTFOLIO_DATA=DIR python benchmarks/grow.py benchmarks/sequences/clinc150_domains.toml --oos DIR/clinc150/oos.jsonl
+    PORTFOLIO_DATA=DIR python benchmarks/grow.py clinc150-domains --oos DIR/clinc150/oos.jsonl
 
 Can be interrupted and run again with the same `--into`. At the end every test split is run once more through the whole
 portfolio (tokens, trunk, router, adapters, heads) and must give the figures that were stored while it grew.

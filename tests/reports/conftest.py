@@ -6,9 +6,11 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from portfolio.outcomes import NOBODY, UNASKED, Outcomes, TaskOutcomes
@@ -69,6 +71,20 @@ def _adapter(task: str) -> AdapterRecord:
         notes=("stopped early",),
         created_at="2026-03-04T10:11:09Z",
     )
+
+
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """Every figure that is saved while the test runs."""
+    saved: list[Figure] = []
+    real = Figure.savefig
+
+    def remember(figure: Figure, *args: Any, **options: Any) -> None:
+        saved.append(figure)
+        real(figure, *args, **options)
+
+    monkeypatch.setattr(Figure, "savefig", remember)
+    return saved
 
 
 @pytest.fixture

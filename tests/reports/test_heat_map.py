@@ -22,20 +22,6 @@ AttentionOf = Callable[..., Attention]
 TWO = [[[0.9, 0.1], [0.7, 0.3]], [[0.2, 0.8], [0.4, 0.6]]]  # (labels, blocks, members)
 
 
-@pytest.fixture
-def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """Every figure that is saved while the test runs."""
-    saved: list[Figure] = []
-    real = Figure.savefig
-
-    def remember(figure: Figure, *args: Any, **options: Any) -> None:
-        saved.append(figure)
-        real(figure, *args, **options)
-
-    monkeypatch.setattr(Figure, "savefig", remember)
-    return saved
-
-
 def texts(labels: Sequence[Any]) -> list[str]:
     return [label.get_text() for label in labels]
 

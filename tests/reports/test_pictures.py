@@ -26,20 +26,6 @@ NAMES = ["results-oracle.png", "results-routed.png", "scores-over-time.png", "ch
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
-@pytest.fixture
-def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """Every figure that is saved while the test runs."""
-    saved: list[Figure] = []
-    real = Figure.savefig
-
-    def remember(figure: Figure, *args: Any, **options: Any) -> None:
-        saved.append(figure)
-        real(figure, *args, **options)
-
-    monkeypatch.setattr(Figure, "savefig", remember)
-    return saved
-
-
 def lossy(history_of: HistoryOf, rows: str = "+ travel travel -") -> Report:
     history = history_of(
         ("add-task", "banking", {"banking": "+ + + -"}),

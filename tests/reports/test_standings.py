@@ -354,19 +354,11 @@ def test_csv_has_a_figure_a_line_from_which_the_means_follow(standings: Standing
 
 
 def test_curves_are_drawn_a_panel_a_reading_with_joint_methods_as_level_lines(
-    standings: Standings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    standings: Standings, tmp_path: Path, figures: list[Figure]
 ) -> None:
-    saved: list[Figure] = []
-    real = Figure.savefig
-
-    def remember(figure: Figure, *args: Any, **options: Any) -> None:
-        saved.append(figure)
-        real(figure, *args, **options)
-
-    monkeypatch.setattr(Figure, "savefig", remember)
     draw_curves(standings, tmp_path / "curves.png")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
-    [figure] = saved
+    [figure] = figures
     free, given = figure.axes
     assert (free.get_title(), given.get_title()) == (FREE, GIVEN)
     lines = {str(line.get_label()): np.asarray(line.get_ydata(), dtype=float) for line in free.get_lines()}
