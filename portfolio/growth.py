@@ -7,58 +7,32 @@ against one generation of the store and committed only if that generation still 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
-import torch
 
-from portfolio.asking import Newcomer, ReadAgain, asker
+from portfolio.asking import ReadAgain, asker
 from portfolio.calibrating import calibrated_router, known_tasks, results_of, totals_of, totals_without, wishes_of
-from portfolio.drafts import Draft, Make, Rows
+from portfolio.drafts import Draft, Make
 from portfolio.engine import Engine, Moment, champion_of, load_centroids
 from portfolio.errors import Conflict, DataError
 from portfolio.evaluation import EvaluationSet, KnownTask, measure
 from portfolio.hosting.trunk import prepare
 from portfolio.hosting.weights import ComposedWeights, to_bytes
+from portfolio.learning import Learned, learn
 from portfolio.loading import load_passes
 from portfolio.members import require_unneeded
 from portfolio.methods.compositions import composition_to_json
 from portfolio.methods.table import config_to_json
 from portfolio.records import BARE_BASE, UNKNOWN_LABEL, AdapterRecord, Cell, Results, Snapshot, TaskRecord, to_json
 from portfolio.refs import require_all_known, require_free
-from portfolio.running import Labelled, predict_logits
+from portfolio.running import predict_logits
 from portfolio.store.store import GenerationMoved, Store
-from portfolio.tasks.splits import Split
 from portfolio.tasks.task import TaskData
 from portfolio.training import Progress, TrainingConfig
 from routing.statistics import (
-    Centroids,
-    Float64,
     centroids_to_bytes,
     scatter_to_bytes,
-    summarise,
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Learned:
-    """All that training and the bare base gave for one task, before it meets the other tasks."""
-
-    data: TaskData
-    drafts: tuple[Draft, ...]  # in order of version; the last answers
-    centroids: Centroids
-    scatter: Float64
-    rows: EvaluationSet
-
-    @property
-    def known(self) -> KnownTask:
-        return KnownTask(name=self.data.name, labels=self.data.labels, rows=self.rows)
-
-    @property
-    def newcomer(self) -> Newcomer:
-        return Newcomer(
-            name=self.data.name, test=self.data.test, labels=self.data.labels, passes=self.drafts[-1].passes
-        )
 
 
 def add_task(
@@ -86,7 +60,7 @@ def add_task(
         TrainingDiverged, ConfigError, Unwritable: nothing is changed.
     """
     require_free(data.name, _names_of(engine.refresh().snapshot))
-    learned = _learn(engine, data, make, training, progress)
+    learned = learn(engine, data, make, training, progress)
     store = engine.store
     drafts = enumerate(learned.drafts, start=1)
     adapters = [_stored(store, data.name, version, draft, training) for version, draft in drafts]
@@ -142,7 +116,7 @@ def _stored(store: Store, name: str, version: int, draft: Draft, training: Train
 
 def _join(
     engine: Engine,
-    learned: _Learned,
+    learned: Learned,
     task: TaskRecord,
     adapters: Sequence[AdapterRecord],
     read_again: ReadAgain,
@@ -262,37 +236,7 @@ def _names_of(snapshot: Snapshot) -> list[str]:
     return [task.name for task in snapshot.tasks]
 
 
-def _learn(engine: Engine, data: TaskData, make: Make, training: TrainingConfig, progress: Progress) -> _Learned:
-    number = {label: index for index, label in enumerate(data.labels)}
-    train = _labelled(engine, data.train, number, training.cache_bytes, progress)
-    left = max(0, training.cache_bytes - train.prepared.kept_bytes)
-    validation = _labelled(engine, data.validation, number, left, progress)
-    rows = Rows(task=data.name, labels=data.labels, train=train, validation=validation)
-    drafts = make(engine, rows, training, progress)
-    test = _labelled(engine, data.test, number, 0, progress)
-    predictions = predict_logits(engine.host, drafts[-1].passes, test.prepared).argmax(1)
-    labels = train.labels.numpy()
-    features = engine.view(train.prepared.features)
-    centroids, scatter = summarise(features, labels, len(data.labels), corner=engine.block_width)
-    most_frequent = int(np.bincount(labels).argmax())
-    kept = EvaluationSet(
-        validation_features=engine.view(validation.prepared.features),
-        test_features=engine.view(test.prepared.features),
-        test_labels=test.labels.numpy(),
-        test_predictions=predictions.numpy(),
-        baseline=float((test.labels == most_frequent).double().mean()) if len(test.labels) else 0.0,
-    )
-    return _Learned(data=data, drafts=drafts, centroids=centroids, scatter=scatter, rows=kept)
-
-
-def _labelled(engine: Engine, split: Split, number: dict[str, int], keep_bytes: int, progress: Progress) -> Labelled:
-    encoded = engine.encode(split.texts, split.pairs)
-    prepared = prepare(engine.host, encoded, keep_bytes=keep_bytes, advance=progress.prepared)
-    labels = torch.tensor([number.get(label, UNKNOWN_LABEL) for label in split.labels], dtype=torch.int64)
-    return Labelled(prepared=prepared, labels=labels)
-
-
-def _foretold(engine: Engine, now: Moment, learned: _Learned) -> list[Cell]:
+def _foretold(engine: Engine, now: Moment, learned: Learned) -> list[Cell]:
     """How the portfolio did on the new task before it came: R[i-1, i], where its labels were all known."""
     snapshot = now.snapshot
     known_labels = {label for task in snapshot.tasks for label in task.labels}
