@@ -7,7 +7,7 @@ export OMP_NUM_THREADS ?= 2
 export TOKENIZERS_PARALLELISM ?= false
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: demo test check bench compare docs clean
+.PHONY: demo test check bench bench-routing compare docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/portfolio demo
@@ -21,8 +21,26 @@ check: $(VENV)/.installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# needs PORTFOLIO_DATA, the folder of the data sets
+# everything of benchmarks/RESULTS.md; needs PORTFOLIO_DATA, the folder of the data sets; the libraries beside ours get
+# environments of their own on the first run; BENCH=quick is a rough look, which writes nothing
+BENCH ?= full
+QUICK := $(if $(filter quick,$(BENCH)),--quick)
+SYNTHETIC := $(HOME)/.cache/adapter-portfolio/synthetic
 bench: $(VENV)/.installed
+	$(BIN)/python benchmarks/speed.py $(QUICK)
+	$(BIN)/python benchmarks/speed_loading.py $(QUICK)
+	$(BIN)/python benchmarks/end_to_end.py $(QUICK)
+	$(BIN)/python benchmarks/other_numbers.py $(QUICK)
+	$(BIN)/python benchmarks/add_task.py $(QUICK)
+	$(BIN)/python benchmarks/side_by_side.py $(QUICK)
+	$(BIN)/python benchmarks/many_adapters.py $(if $(QUICK),--portfolio $(SYNTHETIC)-1000 --tasks 1000,--portfolio $(SYNTHETIC)) $(QUICK)
+	$(BIN)/python benchmarks/growth.py $(QUICK)
+	$(BIN)/python benchmarks/start_up.py $(QUICK)
+	$(BIN)/python benchmarks/fusion_speed.py $(QUICK)
+	$(if $(QUICK),,$(BIN)/python benchmarks/results_page.py)
+
+# how well texts find their tasks, rather than how fast; takes long, and needs PORTFOLIO_DATA too
+bench-routing: $(VENV)/.installed
 	$(BIN)/python benchmarks/routing.py
 
 # needs PORTFOLIO_DATA too, or the hub; goes on where it was interrupted; BUDGET=full is for a large machine

@@ -6,21 +6,30 @@ Torch and all that needs it is imported by the commands that run the base, so th
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import shlex
+import signal
 import sys
 import tempfile
+import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
 from portfolio.errors import NotFound, PortfolioError
+from portfolio.execution import DTYPES, Execution
+from portfolio.tasks.windows import WINDOW, apart, windows
 
 if TYPE_CHECKING:
+    from io import BufferedIOBase
+
     from portfolio.made_of import MadeOf
     from portfolio.methods.config import AdapterConfig
     from portfolio.portfolio import Portfolio
@@ -30,9 +39,9 @@ if TYPE_CHECKING:
     from portfolio.training import TrainingConfig
 
 DEBUG = "PORTFOLIO_DEBUG"  # environment variable: show tracebacks
-CHUNK = 1024  # texts answered at a time
 MOST_COMPARED = 50  # tasks up to which add-task says what the new one takes from the others
 TASK_COLUMN = "task"  # of a file to evaluate routes on
+ONE_A_LINE = (".txt", ".jsonl", ".json")  # kinds of files of which as many lines are texts
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -53,7 +62,7 @@ class Place:
                 "expected a portfolio in the current directory, found none; "
                 "name one with -p DIR or PORTFOLIO_DIR, or make one with: portfolio -p DIR init"
             )
-        return Portfolio.open(self.given or ".")
+        return Portfolio.open(self.given or ".", execution=_execution(click.get_current_context()))
 
     def command(self, rest: str) -> str:
         """What to type for a command on this portfolio."""
@@ -120,6 +129,16 @@ def _setting(
     )
 
 
+def _switch(kind: str, flag: str, text: str) -> Callable[[_Command], _Command]:
+    """A flag that is kept likewise."""
+
+    def keep(ctx: click.Context, _: click.Parameter, is_set: bool) -> None:
+        if is_set:
+            _given(ctx, kind)[flag.lstrip("-")] = True
+
+    return click.option(flag, is_flag=True, help=text, callback=keep, expose_value=False)
+
+
 def _given(ctx: click.Context, kind: str) -> dict[str, Any]:
     """The settings of one kind that were given; the others keep the defaults of the class that they are for."""
     settings: dict[str, Any] = ctx.meta.setdefault(f"cli.{kind}", {})
@@ -137,6 +156,14 @@ def _all(*options: Callable[[_Command], _Command]) -> Callable[[_Command], _Comm
 
 def _numbers(text: str) -> tuple[int, ...]:
     return tuple(int(number) for number in text.split(","))
+
+
+def _bytes(text: str) -> int:
+    number, unit = (text[:-1], text[-1].upper()) if text[-1:].isalpha() else (text, "")
+    units = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+    if not (number.isdigit() and unit in units):
+        raise click.BadParameter(f"expected a number of bytes, such as 500M or 2G; got {text!r}")
+    return int(number) * units[unit]
 
 
 def _filter(text: str) -> tuple[str, str]:
@@ -166,6 +193,7 @@ def _weighed(text: str) -> tuple[tuple[str, float | None], ...]:
 
 
 _numbers.__name__ = "numbers"  # how --help calls it
+_bytes.__name__ = "bytes"
 _filter.__name__ = "COLUMN=VALUE"
 _weighed.__name__ = "NAMES"
 _tag.__name__ = "KEY=VALUE"
@@ -245,6 +273,21 @@ _dry_run_option = click.option("--dry-run", is_flag=True, help="Check everything
 
 
 _threads_option = _setting("run", "--threads", click.IntRange(min=1), "Threads of torch; by default one a core.")
+_run_options = _all(
+    _threads_option,
+    _setting("execution", "--device", str, "cpu (by default), cuda, cuda:N or mps; auto for the best that is there."),
+)
+_number_options = _all(
+    _setting("execution", "--dtype", click.Choice(DTYPES), "Of the base and of what adapters compute."),
+    _switch("execution", "--int8", "The base's linear layers hold 8-bit weights; adapters do not."),
+    _switch("execution", "--compile", "Compile the base as it first runs: slow to begin, faster then."),
+    _setting("execution", "--bank-bytes", _bytes, "Most that adapters may take in memory, such as 500M or 2G."),
+)
+
+
+def _execution(ctx: click.Context) -> Execution:
+    """How the base is to be run, as far as it was given."""
+    return Execution(**_given(ctx, "execution"))
 
 
 def _columns(ctx: click.Context) -> Columns:
@@ -345,7 +388,7 @@ def init(
 @click.option("--on", metavar="ADAPTER", help="Stand on top of this adapter, which stays as it is.")
 @_learning_options
 @_dry_run_option
-@_threads_option
+@_run_options
 @_json_option
 @click.pass_context
 def add_task(ctx: click.Context, name: str, on: str | None, dry_run: bool, as_json: bool) -> None:
@@ -383,7 +426,7 @@ def add_task(ctx: click.Context, name: str, on: str | None, dry_run: bool, as_js
 )
 @_learning_options
 @_dry_run_option
-@_threads_option
+@_run_options
 @_json_option
 @click.pass_context
 def fuse(
@@ -425,7 +468,7 @@ def fuse(
 @_setting("merge", "--density", float, "Of ties and dare: the share of each update that is kept.")
 @_data_options
 @_dry_run_option
-@_threads_option
+@_run_options
 @_json_option
 @click.pass_context
 def merge(
@@ -454,7 +497,7 @@ def merge(
 @click.option("--adapters", type=_weighed, required=True, help="Such as a,b or a:0.7,b:0.3.")
 @_data_options
 @_dry_run_option
-@_threads_option
+@_run_options
 @_json_option
 @click.pass_context
 def ensemble(
@@ -477,18 +520,26 @@ def ensemble(
 @commands.command("add-tasks")
 @click.argument("sequence", metavar="SEQUENCE")
 @click.option("--order", help="One of the orders that the sequence names, instead of as written.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Processes that learn tasks side by side; --threads is of each, by default an equal share of the cores.",
+)
 @_learning_options
 @_dry_run_option
-@_threads_option
+@_run_options
 @click.pass_context
-def add_tasks(ctx: click.Context, sequence: str, order: str | None, dry_run: bool) -> None:
+def add_tasks(ctx: click.Context, sequence: str, order: str | None, workers: int, dry_run: bool) -> None:
     """Add every task of a sequence that is not here yet: a TOML file, or the name of one that `sequences` lists.
 
-    When this is interrupted, the same command goes on with the first task that is missing.
+    When this is interrupted, the same command goes on with the first task that is missing. With more workers tasks are
+    learned at once and join in the order of the sequence: the same portfolio, to the bit where --threads is the same.
 
     \b
     Example:
-        portfolio -p support add-tasks sequence.toml
+        portfolio -p support add-tasks sequence.toml --workers 2
     """
     from portfolio.reports.show import show_outcomes, show_reading
     from portfolio.tasks.sequences import read_sequence
@@ -515,9 +566,19 @@ def add_tasks(ctx: click.Context, sequence: str, order: str | None, dry_run: boo
         return
     try:
         with _training_display(ctx) as display:
-            added = portfolio.add_tasks(sequence, order=order, method=method, training=training, progress=display.begin)
+            if workers > (cores := os.cpu_count() or 1):
+                display.say(f"{workers} workers share {cores} cores; as many as there are cores learn no slower")
+            added = portfolio.add_tasks(
+                sequence,
+                order=order,
+                method=method,
+                training=training,
+                progress=display.begin if workers == 1 else display.beside,
+                workers=workers,
+                threads=_given(ctx, "run").get("threads"),
+            )
     except KeyboardInterrupt:
-        click.echo("\nStopped; the same command goes on with the task that was being learned.", err=True)
+        click.echo("\nStopped; the same command goes on with the first task that is missing.", err=True)
         raise
     show_outcomes(added, portfolio.report())
     _next(place.command("report"))
@@ -535,7 +596,7 @@ def tasks(place: Place, as_json: bool) -> None:
     """
     from portfolio.reports.show import show_tasks
 
-    show_tasks(place.open().snapshot(), as_json)
+    show_tasks(place.open().snapshot(history=False), as_json)
 
 
 @commands.command()
@@ -550,7 +611,6 @@ def show(place: Place, name: str, png: str | None, as_json: bool) -> None:
     Example:
         portfolio -p support show banking
     """
-    from portfolio.reports.heat_map import draw_attention
     from portfolio.reports.show import show_task
 
     portfolio = place.open()
@@ -558,6 +618,8 @@ def show(place: Place, name: str, png: str | None, as_json: bool) -> None:
     if png is not None:
         if attention is None:
             raise click.UsageError(f"expected a fusion to draw, but {name!r} attends to no members")
+        from portfolio.reports.heat_map import draw_attention
+
         draw_attention(attention, Path(png))
     show_task(portfolio.snapshot(), name, as_json, attention)
 
@@ -644,7 +706,7 @@ def sequences(name: str | None, as_json: bool) -> None:
 @click.option("--markdown", is_flag=True, help="Print the tables as Markdown.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, one number a line.")
 @_json_option
-@_threads_option
+@_run_options
 @click.pass_context
 def compare(
     ctx: click.Context,
@@ -698,7 +760,7 @@ def export(place: Place, name: str, directory: str, merged: bool) -> None:
 
 
 @commands.command()
-@_threads_option
+@_run_options
 @_json_option
 @click.pass_context
 def evaluate(ctx: click.Context, as_json: bool) -> None:
@@ -723,8 +785,10 @@ def evaluate(ctx: click.Context, as_json: bool) -> None:
 @_setting("members", "--drop", str, "A member that fusions do without; repeatable.", multiple=True)
 @_setting("members", "--weights", _weighed, "Constant weights of members instead of learned ones: a:0.7,b:0.3.")
 @_json_option
-@click.option("--output", metavar="FILE", help="Write the JSON lines to a file, whole or not at all.")
-@_threads_option
+@click.option("--out", "--output", "output", metavar="FILE", help="Write the JSON lines to a file.")
+@click.option("--resume", is_flag=True, help="Go on after the answers that the file of --out holds already.")
+@_run_options
+@_number_options
 @click.pass_context
 def predict(
     ctx: click.Context,
@@ -736,24 +800,29 @@ def predict(
     explain: bool,
     as_json: bool,
     output: str | None,
+    resume: bool,
 ) -> None:
     """Answer texts, each by the task that knows it.
 
     Texts are arguments, a file, or lines of standard input. Arguments are answered with a short explanation, others
     with a line each; --explain says more of each; --json prints all of it, one object a line.
 
+    Files of any size are answered in little memory, and lines of a pipe as they come. FILE of --out takes its name at
+    the end; if Ctrl-C or a bad line ends the work early, it holds the answers until then, whole lines in order, and the
+    same command with --resume adds the others to it.
+
     \b
     Examples:
         portfolio -p support predict "my card was stolen"
-        portfolio -p support predict --file questions.txt --output answers.jsonl
+        portfolio -p support predict --file questions.txt --out answers.jsonl
     """
     from portfolio.reports.answers import write_answers
-    from portfolio.reports.output import opened_output
     from portfolio.reports.show import show_answers, show_explained_answers
 
     asking = {**_asking(ctx), **_members(ctx), "explain": explain}
-    portfolio, chunks = ctx.obj.open(), _chunks(ctx, texts, pairs, file)
-    with opened_output(output) as stream:
+    _check_resume(resume, output, asking)
+    portfolio = ctx.obj.open()
+    with _work(ctx, texts, pairs, file, output, resume) as (chunks, stream):
         for said, seconds in chunks:
             answers = portfolio.predict(said, task, pairs=seconds, abstain=not always, **asking)
             if as_json or output is not None:
@@ -769,7 +838,8 @@ def predict(
 @_text_options
 @_asking_options
 @_judging_options
-@_threads_option
+@_run_options
+@_number_options
 @_json_option
 @click.pass_context
 def route(
@@ -800,15 +870,16 @@ def route(
         return show_route_report(_judged(ctx, evaluate), _given(ctx, "judging").get("wrong", 10), as_json)
     if _given(ctx, "judging"):
         raise click.UsageError(f"expected --evaluate FILE, got {_flags(_given(ctx, 'judging'))} without it")
-    portfolio, chunks = ctx.obj.open(), _chunks(ctx, texts, pairs, file)
-    for said, seconds in chunks:
-        routes = portfolio.route(said, pairs=seconds, abstain=not always, **asking)
-        show_routes(said, routes, explain, as_json)
+    portfolio = ctx.obj.open()
+    with _work(ctx, texts, pairs, file) as (chunks, _):
+        for said, seconds in chunks:
+            routes = portfolio.route(said, pairs=seconds, abstain=not always, **asking)
+            show_routes(said, routes, explain, as_json)
 
 
 @commands.command()
 @click.option("--without", metavar="NAME", help="Also say what this task took from the others when it came.")
-@_threads_option
+@_run_options
 @_json_option
 @click.pass_context
 def overlap(ctx: click.Context, without: str | None, as_json: bool) -> None:
@@ -831,7 +902,7 @@ def overlap(ctx: click.Context, without: str | None, as_json: bool) -> None:
 @_wish_options
 @click.option("--shared-labels/--own-labels", default=None, help="Whether equal labels of tasks mean the same.")
 @_dry_run_option
-@_threads_option
+@_run_options
 @click.pass_context
 def calibrate(ctx: click.Context, shared_labels: bool | None, dry_run: bool) -> None:
     """Choose anew when the router abstains and how sure it calls itself.
@@ -905,7 +976,7 @@ def rules(ctx: click.Context, effect: bool, as_json: bool) -> None:
 @click.option("--cascade", is_flag=True, help="Take along the tasks whose adapters are made of its adapter.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @_dry_run_option
-@_threads_option
+@_run_options
 @click.pass_context
 def remove_task(ctx: click.Context, name: str, cascade: bool, yes: bool, dry_run: bool) -> None:
     """Take a task out, with its adapter and results.
@@ -1003,13 +1074,14 @@ def _compare(
     from portfolio.compare.contest import compare
     from portfolio.compare.table import METHODS, SAME_RUN, USUAL
     from portfolio.hosting.base import load_base
+    from portfolio.hosting.numbers import ready_base
     from portfolio.tasks.sequences import read_sequence
     from portfolio.tasks.shipped import find_sequence
 
     _use_threads(ctx)
     compare(
         read_sequence(find_sequence(sequence)),
-        base=load_base(base),
+        base=ready_base(load_base(base), _execution(ctx), trunk=0),
         names=USUAL if methods is None else [name.strip() for name in methods.split(",")],
         table=METHODS,
         same_run=SAME_RUN,
@@ -1135,38 +1207,76 @@ def _judged(ctx: click.Context, file: str) -> RouteReport:
     )
 
 
-def _chunks(
-    ctx: click.Context, texts: Sequence[str], pairs: Sequence[str], file: str | None
-) -> Iterator[tuple[list[str], list[str] | None]]:
-    """Texts with their pairs or None, so many at a time."""
-    from portfolio.tasks.typed import in_chunks
+def _check_resume(resume: bool, output: str | None, asking: Mapping[str, Any]) -> None:
+    if resume and output is None:
+        raise click.UsageError("expected --out FILE with --resume")
+    if resume and "session" in asking:
+        raise click.UsageError("expected --resume without --session, whose earlier turns are forgotten; got both")
+
+
+@contextlib.contextmanager
+def _work(
+    ctx: click.Context,
+    texts: Sequence[str],
+    pairs: Sequence[str],
+    file: str | None,
+    output: str | None = None,
+    resume: bool = False,
+) -> Iterator[tuple[Iterator[tuple[list[str], list[str] | None]], IO[str]]]:
+    """Texts with their pairs or None, a window at a time, and where answers go. Shows how far it is; ends on Ctrl-C."""
+    from rich.console import Console
+
+    from portfolio.reports.long_work import long_work
+    from portfolio.tasks.lines import count_lines
 
     if file is not None and (texts or pairs):
         raise click.UsageError("expected TEXT or --file, got both")
-    rows = _rows(texts, pairs, file, _columns(ctx))
+    chunks = _chunks(texts, pairs, file, _columns(ctx))
     _use_threads(ctx)
-    return (
-        ([text for text, _ in chunk], [pair for _, pair in chunk if pair is not None] or None)
-        for chunk in in_chunks(rows, CHUNK)
-    )
+    is_watched = sys.stdout.isatty() and output is None  # a bar would stand among the answers
+    console = Console(stderr=True, highlight=False, quiet=is_watched)
+    total = count_lines(Path(file)) if file is not None and Path(file).suffix.lower() in ONE_A_LINE else None
+    try:
+        with _ended_like_ctrl_c(), long_work(output, console, resume=resume, total=total) as work:
+            yield (apart(chunk) for chunk in work.over(chunks)), work.stream
+    except KeyboardInterrupt:
+        click.echo("Interrupted.", err=True)
+        ctx.exit(130)
 
 
-def _rows(
+def _chunks(
     texts: Sequence[str], pairs: Sequence[str], file: str | None, columns: Columns
-) -> Iterator[tuple[str, str | None]]:
-    """Each text with its pair or None."""
+) -> Iterator[list[tuple[str, str | None]]]:
+    """Each text with its pair or None, a window at a time."""
     from portfolio.tasks.files import read_texts
     from portfolio.tasks.typed import texts_of_arguments, texts_of_lines
 
     if file is not None:
-        return read_texts(file, columns)
+        return windows(read_texts(file, columns), WINDOW)
     if texts or pairs:
-        return texts_of_arguments(texts, pairs)
+        return windows(texts_of_arguments(texts, pairs), WINDOW)
     if sys.stdin is None:
         raise click.UsageError("expected TEXT, --file, or texts on standard input, which is closed")
     if _is_terminal():
         click.echo("Type one text a line; Ctrl-D ends.", err=True)
-    return texts_of_lines(sys.stdin.buffer)
+    return texts_of_lines(cast("BufferedIOBase", sys.stdin.buffer), WINDOW)
+
+
+@contextlib.contextmanager
+def _ended_like_ctrl_c() -> Iterator[None]:
+    """A request to end is taken as Ctrl-C is."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # only there signals come
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _is_terminal() -> bool:
@@ -1183,6 +1293,9 @@ def _next(*lines: str) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
+    for name in ("torchao", "torch.utils._pytree", "torch._inductor.codecache"):
+        logging.getLogger(name).setLevel(logging.ERROR)  # they tell of kernels for other machines, and of their cache
+    warnings.filterwarnings("ignore", message="Int8Tensor does not implement _stable_hash")
     try:
         code = commands.main(arguments, prog_name="portfolio", standalone_mode=False)
     except click.Abort:

@@ -1,11 +1,11 @@
-"""How fast one adapter trains: ours, the `adapters` library, full fine-tuning, the head alone, side by side in one run.
+"""How fast one adapter trains: ours, the libraries `adapters` and `peft`, full fine-tuning, the head alone, in one run.
 
     python benchmarks/add_task.py
 
-The library gets its own virtual environment under `--work`, made on the first run, as it needs an older transformers.
-Each of the two processes measures its own full fine-tuning, and speeds are compared in that unit too: it takes out what
-the two versions of transformers do differently. All contestants of a round run one after the other in changing order,
-so that a noisy minute hits all of them. Same base, rows, batches, AdamW, clipping, float32 and threads for all.
+Each library gets its own virtual environment under `--work`, made on the first run. Each process measures its own full
+fine-tuning, and speeds are compared in that unit too: it takes out what versions of transformers do differently. All
+contestants of a round run one after the other in changing order, so that a noisy minute hits all of them. Same base,
+rows, batches, AdamW, clipping, float32 and threads for all. About 10 minutes.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,20 +26,34 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # before this file's directo
 import numpy as np
 import torch
 import transformers
-from add_task_page import OURS, PEER, TRUNK_PASS, Key, page, summary
+from add_task_page import ADAPTERS, OURS, PEFT, TRUNK_PASS, Key, page, summary
 from peer_process import PeerProcess, peer_python
-from peers.training_rig import DATA, FULL, HEAD, LABELS, batches_of, full_fine_tuning, head_only, make_rows
+from peers.training_rig import (
+    DATA,
+    FULL,
+    HEAD,
+    LABELS,
+    LORA_RANK,
+    LORAS,
+    batches_of,
+    clock,
+    full_fine_tuning,
+    head_only,
+    make_rows,
+)
 
 from portfolio.hosting.base import MINILM, load_base
 from portfolio.hosting.encode import Encoded
 from portfolio.hosting.host import Host
 from portfolio.hosting.trunk import Prepared, prepare
 from portfolio.methods.bottleneck import BottleneckConfig
+from portfolio.methods.config import AdapterConfig
+from portfolio.methods.lora import EVERY_LINEAR, LoraConfig
 from portfolio.training import BUCKET, Labelled, TrainingConfig, train_adapter
 
 HERE = Path(__file__).parent
 CACHE = Path.home() / ".cache" / "adapter-portfolio"
-ADAPTERS = "adapters==1.3.0"
+PEERS = {ADAPTERS: ("adapters==1.3.0", "adapters_training.py"), PEFT: ("peft==0.21.2", "peft_training.py")}
 Measure = Callable[[str], float]  # kind of data -> seconds to go through all its rows once
 
 
@@ -47,8 +62,10 @@ def main() -> None:
     torch.set_num_threads(settings.threads)
     base = str(load_base(MINILM).model.name_or_path)  # a directory
     contestants, versions = _ours(base, settings)
-    with Peer(base, settings) as peer:
-        contestants |= {(PEER, name): peer.measure(name) for name in peer.names}
+    with ExitStack() as stack:
+        peers = {process: stack.enter_context(Peer(process, base, settings)) for process in PEERS}
+        for process, peer in peers.items():
+            contestants |= {(process, name): peer.measure(name) for name in peer.names}
         seconds = _rounds(contestants, settings.rounds)
     machine = {
         "cpu": _cpu(),
@@ -60,7 +77,11 @@ def main() -> None:
     figures = {
         "command": settings.command,
         "machine": machine,
-        "versions": {"python": platform.python_version(), OURS: versions, PEER: peer.versions},
+        "versions": {
+            "python": platform.python_version(),
+            OURS: versions,
+            **{process: peer.versions for process, peer in peers.items()},
+        },
         "rounds": settings.rounds,
         "rows": settings.rows,
         "batch_size": settings.batch_size,
@@ -101,11 +122,10 @@ class Settings:
 
 
 class Own:
-    """A bottleneck trained by `portfolio.training`, its trunk's states kept."""
+    """Adapters trained by `portfolio.training`, what the frozen base makes of the rows kept."""
 
-    def __init__(self, rank: int, trunk: int, rows: int, batch_size: int) -> None:
+    def __init__(self, trunk: int, rows: int, batch_size: int) -> None:
         self.host = Host(load_base(MINILM), trunk=trunk)
-        self.config = BottleneckConfig(rank=rank)
         # The second of two epochs is timed, so that all of its steps lie between two moments that training tells.
         self.training = TrainingConfig(epochs=2, batch_size=batch_size)
         made = {data: make_rows(data, rows) for data in DATA}
@@ -114,16 +134,20 @@ class Own:
         self.prepared = {data: self._prepared(self.encoded[data]) for data in DATA}
 
     def trunk_pass(self, data: str) -> float:
-        began = time.perf_counter()
+        now = clock()
+        began = now()
         self._prepared(self.encoded[data])
-        return time.perf_counter() - began
+        return now() - began
 
-    def epoch(self, data: str) -> float:
+    def learning(self, config: AdapterConfig) -> Measure:
+        return lambda data: self._epoch(config, data)
+
+    def _epoch(self, config: AdapterConfig, data: str) -> float:
         """One epoch as `train_adapter` runs it, with a validation split of one row."""
         train = Labelled(prepared=self.prepared[data], labels=self.labels[data])
         validation = Labelled(prepared=self._prepared(self.encoded[data][:1]), labels=self.labels[data][:1])
         moments = Moments()
-        trained = train_adapter(self.host, self.config, train, validation, LABELS, self.training, moments)
+        trained = train_adapter(self.host, config, train, validation, LABELS, self.training, moments)
         assert trained.epochs == 2 and not trained.notes, trained.notes
         steps = len(moments.at) // 2
         return moments.at[-1] - moments.at[steps - 1]
@@ -136,12 +160,13 @@ class Moments:
     """Progress that keeps when each step ended."""
 
     def __init__(self) -> None:
+        self._now = clock()
         self.at: list[float] = []
 
     def prepared(self, rows: int) -> None: ...
 
     def step(self, *, done: int, total: int, loss: float, score: float | None) -> None:
-        self.at.append(time.perf_counter())
+        self.at.append(self._now())
 
     def say(self, message: str) -> None: ...
 
@@ -155,25 +180,29 @@ def _ours(base: str, settings: Settings) -> tuple[dict[Key, Measure], dict[str, 
         (OURS, HEAD): lambda data: head.epoch(batches[data]),
     }
     half = full.model.config.num_hidden_layers // 2
+    upper, every = (Own(trunk, settings.rows, settings.batch_size) for trunk in (half, 0))
+    made[OURS, TRUNK_PASS] = upper.trunk_pass
     for rank in settings.ranks:
-        upper = Own(rank, half, settings.rows, settings.batch_size)
-        every = Own(rank, 0, settings.rows, settings.batch_size)
-        made.setdefault((OURS, TRUNK_PASS), upper.trunk_pass)
-        made[OURS, f"bottleneck r={rank}, upper half, trunk kept"] = upper.epoch
-        made[OURS, f"bottleneck r={rank}, all blocks"] = every.epoch
+        config = BottleneckConfig(rank=rank)
+        made[OURS, f"bottleneck r={rank}, upper half, trunk kept"] = upper.learning(config)
+        made[OURS, f"bottleneck r={rank}, all blocks"] = every.learning(config)
+    for name, targets in LORAS.items():
+        lora = LoraConfig(rank=LORA_RANK, alpha=2.0 * LORA_RANK, targets=tuple(targets) or (EVERY_LINEAR,))
+        made[OURS, f"lora r={LORA_RANK}, {name}, upper half, trunk kept"] = upper.learning(lora)
     attention = full.model.config._attn_implementation
     return made, {"torch": torch.__version__, "transformers": transformers.__version__, "attention": attention}
 
 
 class Peer:
-    """The `adapters` library in a process of its own."""
+    """A library in a process of its own."""
 
-    def __init__(self, base: str, settings: Settings) -> None:
-        python = peer_python(settings.work, ADAPTERS, f"torch=={torch.__version__.partition('+')[0]}")
-        command = [str(python), str(HERE / "peers" / "adapters_training.py"), "--base", base]
+    def __init__(self, library: str, base: str, settings: Settings) -> None:
+        requirement, script = PEERS[library]
+        python = peer_python(settings.work, requirement, f"torch=={torch.__version__.partition('+')[0]}")
+        command = [str(python), str(HERE / "peers" / script), "--base", base, "--threads", str(settings.threads)]
         command += ["--rows", str(settings.rows), "--batch-size", str(settings.batch_size)]
-        command += ["--threads", str(settings.threads), "--ranks", *map(str, settings.ranks)]
-        self._process = PeerProcess("the adapters library", command)
+        command += ["--ranks", *map(str, settings.ranks)] if library == ADAPTERS else []
+        self._process = PeerProcess(f"the library {library}", command)
         hello = self._process.hello
         self.versions: dict[str, str] = hello["versions"]
         self.names: list[str] = hello["contestants"]
@@ -213,16 +242,18 @@ def _cpu() -> str:
 
 def _settings() -> Settings:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, default=CACHE, help="directory that keeps the other library's environment")
+    parser.add_argument(
+        "--work", type=Path, default=CACHE, help="directory that keeps the other libraries' environments"
+    )
     parser.add_argument("--output", type=Path, help="directory for the figures; benchmarks/results, or none if quick")
-    parser.add_argument("--rounds", type=int, help="default 11, quick 3")
-    parser.add_argument("--batches", type=int, help=f"in one epoch, at most {BUCKET}; default 8, quick 4")
+    parser.add_argument("--rounds", type=int, help="default 9, quick 3")
+    parser.add_argument("--batches", type=int, help=f"in one epoch, at most {BUCKET}; default 4, quick 2")
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--ranks", type=int, nargs="+", help="default 48 16, quick 48")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--ranks", type=int, nargs="+", help="default 16")
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="a rough look")
     chosen = parser.parse_args()
-    rounds, batches, ranks = (3, 4, [48]) if chosen.quick else (11, 8, [48, 16])
+    rounds, batches = (3, 2) if chosen.quick else (9, 4)
     if (chosen.batches or batches) > BUCKET:  # beyond it, training would make other batches than the peers get
         parser.error(f"--batches must be at most {BUCKET}, got {chosen.batches}")
     return Settings(
@@ -231,7 +262,7 @@ def _settings() -> Settings:
         rounds=chosen.rounds or rounds,
         batches=chosen.batches or batches,
         batch_size=chosen.batch_size,
-        ranks=tuple(chosen.ranks or ranks),
+        ranks=tuple(chosen.ranks or [16]),
         threads=chosen.threads,
     )
 

@@ -27,6 +27,7 @@ from portfolio.hosting.ready import AS_LEARNED, Variation
 from portfolio.hosting.trunk import BATCH_ROWS, BATCH_TOKENS
 from portfolio.loading import load_passes
 from portfolio.records import BARE_BASE, AdapterRecord, Answer, Route, Snapshot
+from portfolio.refs import require_known
 from portfolio.varying import variations_of
 from routing.rules import Rules
 from routing.sessions import Sessions
@@ -76,6 +77,8 @@ class _Opinion:
 
     asked: _Asked
     probabilities: Tensor  # (labels,), P(label | task, x)
+    likeliest: int  # the number of the likeliest label
+    probability: float  # of that one
     passes: int  # above the trunk; of an ensemble one a member
     attention: tuple[tuple[str, float], ...]  # of a fusion: its members and how much it attends to each
 
@@ -89,10 +92,10 @@ def answer(
     sessions: Sessions,
     wanted: Wanted,
 ) -> list[Answer]:
-    """One answer a text, in order.
+    """One answer a text, in order, all under the portfolio as it is now.
 
     Raises:
-        NotFound: no task at all.
+        NotFound: no task at all, or not the one that is wanted, which may have gone since it was last asked.
         ConfigError: rules or tags that cannot be.
     """
     now = engine.refresh()
@@ -120,6 +123,8 @@ def route(
 
 
 def _chooser(engine: Engine, now: Moment, rules: Rules, sessions: Sessions, wanted: Wanted) -> Chooser:
+    if wanted.task is not None:
+        require_known(wanted.task, [task.name for task in now.snapshot.tasks])
     if now.router is None:
         raise NotFound("this portfolio has no task yet; add one with: portfolio add-task NAME --train FILE")
     return Chooser(engine, now, now.router, rules, sessions, wanted)
@@ -165,8 +170,9 @@ def _answers(
     attention = _attention(engine, batch, trunk, asked, roster) if roster.is_explained else {}
     spent = Counter(passes)
     opinions: list[list[_Opinion]] = [[] for _ in routes]
-    for index, one in enumerate(asked):
-        opinions[one.row].append(_Opinion(one, probabilities[index], spent[index], attention.get(index, ())))
+    for index, (one, most, label) in enumerate(zip(asked, *_likeliest(probabilities), strict=True)):
+        said = _Opinion(one, probabilities[index], label, most, spent[index], attention.get(index, ()))
+        opinions[one.row].append(said)
     upper = len(engine.host.blocks) - engine.host.trunk
     lower = engine.host.trunk if trunk is None else 0  # not run for the router's sake
     return [
@@ -194,7 +200,7 @@ def _ask(
     rows = torch.tensor([asked[row].row for row in service.rows])
     some = batch.select(rows)
     passed = engine.host.run(some, service.plan, trunk=None if trunk is None else trunk.select(rows))
-    probabilities = torch.softmax(service.heads.logits(passed.features), dim=1)
+    probabilities = torch.softmax(service.heads.logits(passed.features), dim=1).cpu()
     if len(service.rows) > len(asked):  # an ensemble's members are averaged
         weighed = probabilities * torch.tensor(service.weights)[:, None]
         probabilities = weighed.new_zeros(len(asked), weighed.shape[1]).index_add(
@@ -210,7 +216,7 @@ def _attention(
     attention: dict[int, tuple[tuple[str, float], ...]] = {}
     fusions = {one.adapter.digest: one.adapter for one in asked if one.adapter.attention is not None}
     for digest, record in fusions.items():
-        passes = load_passes(engine.store, record, roster.variations.get(digest, AS_LEARNED))
+        passes = load_passes(engine.store, record, roster.variations.get(digest, AS_LEARNED), host=engine.host)
         if not attended_blocks(passes[0].updates):
             continue  # constant weights are wanted: nothing is attended to
         places = [place for place, one in enumerate(asked) if one.adapter.digest == digest]
@@ -221,6 +227,14 @@ def _attention(
             named = zip((str(member.ref) for member in record.members), shares, strict=True)
             attention[place] = tuple(sorted(named, key=lambda one: -one[1]))
     return attention
+
+
+def _likeliest(probabilities: Tensor) -> tuple[list[float], list[int]]:
+    """For each row its highest probability, and where it is first; of no rows none."""
+    if not len(probabilities):
+        return [], []
+    most, where = probabilities.max(dim=1)
+    return most.tolist(), where.tolist()
 
 
 def _answer_of(text: str, route: Route, opinions: Sequence[_Opinion], roster: _Roster) -> Answer:
@@ -238,6 +252,15 @@ def _answer_of(text: str, route: Route, opinions: Sequence[_Opinion], roster: _R
             abstained=False,
             route=route,
         )
+    if len(opinions) == 1:
+        [said] = opinions
+        return _answered(
+            text,
+            route,
+            said,
+            roster.labels[said.asked.adapter.task][said.likeliest],
+            said.asked.weight * said.probability,
+        )
     total: dict[tuple[str, str], float] = {}
     best: dict[tuple[str, str], tuple[float, _Opinion]] = {}
     for opinion in opinions:
@@ -249,14 +272,19 @@ def _answer_of(text: str, route: Route, opinions: Sequence[_Opinion], roster: _R
             if meaning not in best or share > best[meaning][0]:
                 best[meaning] = (share, opinion)
     winner = max(total, key=lambda meaning: total[meaning])
-    adapter = best[winner][1].asked.adapter
+    return _answered(text, route, best[winner][1], winner[1], total[winner])
+
+
+def _answered(text: str, route: Route, by: _Opinion, label: str, probability: float) -> Answer:
+    """The answer that one task is named for."""
+    adapter = by.asked.adapter
     return Answer(
         text=text,
-        label=winner[1],
-        probability=total[winner],
+        label=label,
+        probability=probability,
         task=adapter.task,
         adapter=str(adapter.ref),
         abstained=False,
         route=route,
-        attention=best[winner][1].attention,
+        attention=by.attention,
     )

@@ -43,7 +43,10 @@ def asker(engine: Engine, snapshot: Snapshot, read_again: ReadAgain, newcomer: N
             if newcomer is not None and chosen == newcomer.name:
                 passes, labels = newcomer.passes, newcomer.labels
             else:
-                passes, labels = load_passes(engine.store, champion_of(snapshot, chosen)), records[chosen].labels
+                passes, labels = (
+                    load_passes(engine.store, champion_of(snapshot, chosen), host=engine.host),
+                    records[chosen].labels,
+                )
             said = predict_logits(engine.host, passes, unprepared(engine.encode(rows.texts, rows.pairs))).argmax(1)
             for place, number in zip(places, said.tolist(), strict=True):
                 right[place] = labels[number] == astray[place].label

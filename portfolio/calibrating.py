@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from portfolio.asking import ReadAgain, asker
 from portfolio.engine import Engine, load_centroids, settings_of
 from portfolio.errors import DataError, NotFound, require
-from portfolio.evaluation import EvaluationSet, KnownTask, Measured, measure
+from portfolio.evaluation import KnownTask
 from portfolio.hosting.trunk import prepare
+from portfolio.known import KnownTasks
 from portfolio.records import (
     BARE_BASE,
     NOBODY,
@@ -25,7 +26,9 @@ from portfolio.records import (
     TaskRecord,
 )
 from portfolio.refs import require_known
+from portfolio.remeasuring import remeasure
 from portfolio.router_cache import is_large
+from portfolio.standing import Measured
 from portfolio.store.store import GenerationMoved, Store
 from portfolio.tasks.columns import GUESS
 from portfolio.tasks.files import read_texts
@@ -34,10 +37,8 @@ from routing.cascade import Cascade
 from routing.cascade_calibration import Quality, calibrate_cascade
 from routing.router import CentroidRouter
 from routing.statistics import (
-    Centroids,
     FloatArray,
     Totals,
-    centroids_to_bytes,
     features_from_bytes,
     features_to_bytes,
     scatter_from_bytes,
@@ -46,16 +47,9 @@ from routing.statistics import (
 )
 
 
-def known_tasks(engine: Engine, snapshot: Snapshot) -> list[KnownTask]:
-    """Every task as its measurement needs it, in order."""
-    return [
-        KnownTask(
-            name=task.name,
-            labels=task.labels,
-            rows=EvaluationSet.from_bytes(engine.store.get(task.evaluation)),
-        )
-        for task in snapshot.tasks
-    ]
+def known_tasks(engine: Engine, snapshot: Snapshot) -> KnownTasks:
+    """Every task as the router and its measurement need it, in order."""
+    return KnownTasks(engine.store, snapshot.tasks, snapshot.adapters)
 
 
 def results_of(store: Store, measured: Measured, foretold: Sequence[Cell] = ()) -> Results:
@@ -91,15 +85,14 @@ def wishes_of(snapshot: Snapshot) -> RouterWishes:
 def calibrated_router(
     engine: Engine,
     totals: Totals,
-    centroids: Mapping[str, Centroids],
-    known: Sequence[KnownTask],
+    known: KnownTasks,
     wishes: RouterWishes,
 ) -> tuple[Cascade, RouterState, Quality]:
     """The router of these tasks, calibrated on their validation rows; what the store keeps of it; how it does there.
 
     While a large router keeps its fit, and the wishes are as they were, it keeps its settings, too.
     """
-    router, is_fresh = _uncalibrated(engine, totals, centroids, known)
+    router, is_fresh = _uncalibrated(engine, totals, known)
     digest = engine.store.put(totals_to_bytes(totals))
     before = engine.refresh().snapshot.router
     if (
@@ -114,25 +107,17 @@ def calibrated_router(
     return _calibrated(router, digest, known, wishes, outside)
 
 
-def _uncalibrated(
-    engine: Engine, totals: Totals, centroids: Mapping[str, Centroids], known: Sequence[KnownTask]
-) -> tuple[Cascade, bool]:
+def _uncalibrated(engine: Engine, totals: Totals, known: KnownTasks) -> tuple[Cascade, bool]:
     """The router of these tasks under settings that are still to be chosen, and whether it was fitted to them now."""
     if not is_large(totals):
-        return Cascade(CentroidRouter(totals, centroids), engine.first_width), True
-    digests = {task.name: task.centroids for task in engine.refresh().snapshot.tasks}
-    marks = {name: digests.get(name) or _digest_of(one) for name, one in centroids.items()}
+        return Cascade(CentroidRouter(totals, dict(known.centroids)), engine.first_width), True
+    centroids, marks = known.centroids, known.digests
     space = engine.router_cache.kept(totals, marks, centroids)
     is_fresh = space is None
     if space is None:
         shrinkage = choose_shrinkage(totals, centroids, [task.rows.validation_features for task in known])
         space = engine.router_cache.fitted(totals, marks, centroids, shrinkage)
     return Cascade(CentroidRouter(totals, centroids, space=space), engine.first_width), is_fresh
-
-
-def _digest_of(centroids: Centroids) -> str:
-    """As the store will know them."""
-    return hashlib.sha256(centroids_to_bytes(centroids)).hexdigest()
 
 
 def _calibrated(
@@ -217,14 +202,13 @@ def _recalibrate(
     if outside is None and wishes.oos is not None:
         outside = features_from_bytes(store.get(wishes.oos))
     known = known_tasks(engine, snapshot)
-    centroids = {task.name: load_centroids(store, task) for task in snapshot.tasks}
-    router, _ = _uncalibrated(engine, totals_of(engine, snapshot), centroids, known)
+    router, _ = _uncalibrated(engine, totals_of(engine, snapshot), known)
     router, state, quality = _calibrated(router, snapshot.router.totals, known, wishes, outside)
     if dry_run:
         return Calibrated(state=state, quality=quality)
     if blob is not None:
         store.put(blob)
-    measured = measure(snapshot.tasks[-1].name, known, router, asker(engine, snapshot, read_again))
+    measured = remeasure(store, snapshot.tasks[-1].name, known, router, asker(engine, snapshot, read_again))
     store.commit_router(
         expected_generation=snapshot.generation,
         router=state,

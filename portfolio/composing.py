@@ -10,7 +10,7 @@ from portfolio.engine import Engine
 from portfolio.first_head import first_head
 from portfolio.hosting.host import Host
 from portfolio.hosting.ready import Updates, passes_of, shared
-from portfolio.hosting.weights import AdapterWeights, ComposedWeights, Head
+from portfolio.hosting.weights import AdapterWeights, ComposedWeights, Head, placed, placed_head
 from portfolio.loading import load_plain
 from portfolio.made_of import EnsembleOf, StackOn, find_members
 from portfolio.methods.bottleneck import BottleneckConfig
@@ -114,11 +114,13 @@ def closed_head(host: Host, updates: Updates, rows: Rows, known: Sequence[Head])
     judging = rows.judging
     features, judged = (features_under(host, updates, data.prepared) for data in (rows.train, judging))
     labels = len(rows.labels)
-    return first_head(features, rows.train.labels, judged, judging.labels, labels, for_training=False, known=known)
+    head = first_head(features, rows.train.labels, judged, judging.labels, labels, for_training=False, known=known)
+    return placed_head(head, host.device)
 
 
 def load_members(engine: Engine, records: Sequence[AdapterRecord]) -> list[AdapterWeights]:
-    return [load_plain(engine.store, record.digest) for record in records]
+    """Where the host runs."""
+    return [placed(load_plain(engine.store, record.digest), engine.host.device) for record in records]
 
 
 def members_of(records: Sequence[AdapterRecord]) -> tuple[Member, ...]:

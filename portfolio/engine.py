@@ -7,7 +7,7 @@ Adapters are read from disk when they are first needed. Whatever another process
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,11 +15,13 @@ import numpy.typing as npt
 from torch import Tensor
 
 from portfolio.errors import DamagedBlob
+from portfolio.execution import PLAIN, Execution
 from portfolio.hosting.bank import Bank
 from portfolio.hosting.base import Base, check_same, load_base
 from portfolio.hosting.encode import Encoded, encode
 from portfolio.hosting.heads import Heads
 from portfolio.hosting.host import Host
+from portfolio.hosting.numbers import ready_base
 from portfolio.hosting.plan import Plan
 from portfolio.hosting.ready import AS_LEARNED, Variation
 from portfolio.loading import load_passes
@@ -34,6 +36,7 @@ from routing.statistics import Centroids, centroids_from_bytes, totals_from_byte
 
 Float32 = npt.NDArray[np.float32]
 
+_Key = tuple[str, Variation]  # an adapter by its digest, and how its members count
 MOST_VARIED = 8  # variations of compositions that are kept in memory, beside those as learned
 
 
@@ -61,15 +64,19 @@ class Service:
 class Engine:
     """Everything that answering needs, in memory."""
 
-    def __init__(self, store: Store, base: Base | None = None, host: Host | None = None) -> None:
+    def __init__(
+        self, store: Store, base: Base | None = None, host: Host | None = None, execution: Execution = PLAIN
+    ) -> None:
         """Load the base that the store's contract names, unless one is handed in.
 
         Args:
-            host: with its slots on that base already, set as the contract says.
+            host: with its slots on that base already, set as the contract says; it runs as it is.
+            execution: how the base is run; one that is handed in is not changed.
 
         Raises:
             BaseUnavailable: it cannot be loaded from here.
             BaseMismatch: it is not the base that this portfolio was made on.
+            ConfigError: it cannot be run like that here.
         """
         contract = store.contract
         if host is not None:
@@ -78,10 +85,13 @@ class Engine:
         check_same(base, contract.name, contract.fingerprint)
         self.store = store
         self.host = host or Host(
-            base, trunk=contract.trunk, pooling=contract.pooling, feature_blocks=contract.feature_blocks
+            ready_base(base, execution, trunk=contract.trunk),
+            trunk=contract.trunk,
+            pooling=contract.pooling,
+            feature_blocks=contract.feature_blocks,
         )
-        self.bank = Bank()
-        self._served: dict[tuple[str, Variation], tuple[float, ...]] = {}  # digest, variation: weights of its passes
+        self.bank = Bank(dtype=self.host.dtype, device=self.host.device, most_bytes=execution.bank_bytes)
+        self._served: dict[_Key, tuple[float, ...]] = {}  # weights of its passes; what was used last comes last
         self.router_cache = RouterCache(store.path, self.router_width, self.first_width)
         self._moment = self._read()
         self._lock = threading.Lock()
@@ -103,7 +113,7 @@ class Engine:
     def view(self, features: Tensor) -> Float32:
         """What the router sees of a host's features: all of them, or a fixed projection of each block's."""
         hidden, width = int(self.host.base.model.config.hidden_size), self.block_width
-        rows = features.numpy()
+        rows = features.cpu().numpy()
         if width == hidden:
             return rows
         by_block = rows.reshape(-1, hidden)
@@ -126,14 +136,17 @@ class Engine:
         Args:
             variations: by digest, how the members of an adapter count instead of as learned.
         """
+        keys = [(one.digest, (variations or {}).get(one.digest, AS_LEARNED)) for one in adapters]
         rows, weights, refs = [], [], []
         with self._lock:
-            for row, record in enumerate(adapters):
-                variation = (variations or {}).get(record.digest, AS_LEARNED)
-                for number, weight in enumerate(self._weights(record, variation)):
+            records = dict(zip(keys, adapters, strict=True))
+            for key, record in records.items():
+                self._take_in(key, record, needed=records)
+            for row, key in enumerate(keys):
+                for number, weight in enumerate(self._served[key]):
                     rows.append(row)
                     weights.append(weight)
-                    refs.append(_bank_ref(record.digest, variation, number))
+                    refs.append(_bank_ref(*key, number))
             return Service(
                 plan=self.bank.plan([((ref, 1.0),) for ref in refs]),
                 heads=self.bank.heads(refs),
@@ -141,27 +154,33 @@ class Engine:
                 weights=tuple(weights),
             )
 
-    def _weights(self, record: AdapterRecord, variation: Variation) -> tuple[float, ...]:
-        """Those of an adapter's passes, which the bank takes in if need be."""
-        key = (record.digest, variation)
-        if key not in self._served:
-            varied = [one for one in self._served if one[1] != AS_LEARNED]
-            if variation != AS_LEARNED:
-                self._forget(varied[: max(0, len(varied) - MOST_VARIED + 1)])
-            passes = load_passes(self.store, record, variation)
-            for number, one in enumerate(passes):
-                self.bank.add(_bank_ref(*key, number), one)
-            self._served[key] = tuple(one.weight for one in passes)
-        return self._served[key]
+    def _take_in(self, key: _Key, record: AdapterRecord, needed: Container[_Key]) -> None:
+        """Have an adapter in the bank; those not used for longest leave for it, but none that is needed."""
+        if key in self._served:
+            self._served[key] = self._served.pop(key)  # the last used
+            return
+        passes = load_passes(self.store, record, key[1], host=self.host)
+        if key[1] != AS_LEARNED:
+            varied = [one for one in self._served if one[1] != AS_LEARNED and one not in needed]
+            self._forget(varied[: max(0, len(varied) - MOST_VARIED + 1)])
+        while not self.bank.has_room(passes):
+            oldest = next((one for one in self._served if one not in needed), None)
+            if oldest is None:
+                self.bank.trim()  # what is needed at once is taken in, whatever it takes
+                break
+            self._forget([oldest])
+        for number, one in enumerate(passes):
+            self.bank.add(_bank_ref(*key, number), one)
+        self._served[key] = tuple(one.weight for one in passes)
 
-    def _forget(self, keys: Sequence[tuple[str, Variation]]) -> None:
+    def _forget(self, keys: Sequence[_Key]) -> None:
         """Take adapters out of the bank; plans made before stay whole."""
         for key in keys:
             for number, _ in enumerate(self._served.pop(key)):
                 self.bank.remove(_bank_ref(*key, number))
 
     def _read(self) -> Moment:
-        snapshot = self.store.snapshot()
+        snapshot = self.store.snapshot(history=False)  # answering and measuring ask for no earlier results
         router = build_router(self.store, snapshot.tasks, snapshot.router, self.first_width, self.router_cache)
         return Moment(snapshot=snapshot, router=router)
 

@@ -10,6 +10,7 @@ PortfolioError
 │   ├── BaseUnavailable  the base cannot be loaded from here
 │   └── BaseMismatch     a base other than the one this portfolio was made on
 ├── TrainingDiverged     the loss stayed NaN or exploded after every restart
+├── WorkerLost           a process that learned a task beside others came to an end
 └── StoreError
     ├── DamagedBlob      bytes on disk that no longer match their digest
     ├── SchemaTooNew     written by a later version of this package
@@ -57,6 +58,10 @@ class BaseMismatch(BaseError):
 
 class TrainingDiverged(PortfolioError):
     """The loss stayed NaN or exploded after every restart."""
+
+
+class WorkerLost(PortfolioError):
+    """A process that learned a task beside others came to an end."""
 
 
 class StoreError(PortfolioError):

@@ -9,7 +9,9 @@ What became of every row is kept beside the scores, so that a report can say whi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+import mmap
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,12 +20,14 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from portfolio.errors import DamagedBlob
-from portfolio.outcomes import NOBODY, UNASKED, Bool, Float32, Int8, Int32, Outcomes, TaskOutcomes
-from portfolio.records import UNKNOWN_LABEL, Cell
+from portfolio.outcomes import NOBODY, UNASKED, Bool, Float32, Int8, Int32, TaskOutcomes
+from portfolio.records import UNKNOWN_LABEL
+from portfolio.standing import Measured, Standing
 from routing.cascade import Cascade
-from routing.decision import Choices
+from routing.reach import Reach
 
 LED_BY = 16  # tasks named for a row that went astray, to find its own among them
+_ROWS_AT_ONCE = 4096  # of several tasks, routed together
 
 Int64 = npt.NDArray[np.int64]
 
@@ -65,6 +69,22 @@ class EvaluationSet:
             raise DamagedBlob(f"expected a task's evaluation set, got bytes that are none: {error}") from error
 
 
+def mapped_test_features(data: mmap.mmap) -> Float32:
+    """The (N, router features) of a stored set that is memory-mapped: nothing else of it is read, no digest checked.
+
+    Raises:
+        DamagedBlob: the file is no such set, or too short.
+    """
+    try:
+        length = int.from_bytes(data[:8], "little")
+        entry = json.loads(data[8 : 8 + length])["test_features"]
+        rows, width = entry["shape"]
+        start = 8 + length + entry["data_offsets"][0]
+        return np.frombuffer(data, dtype="<f4", count=rows * width, offset=start).reshape(rows, width)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamagedBlob(f"expected a task's evaluation set, got bytes that are none: {error}") from error
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class KnownTask:
     """A task as its measurement needs it."""
@@ -92,19 +112,23 @@ AskAstray = Callable[[KnownTask, Sequence[Astray]], list[bool] | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Measured:
-    """One row of the results matrices, and what became of the rows behind it."""
+class SomeRows:
+    """Test rows of one task that are to be looked at."""
 
-    cells: tuple[Cell, ...]
-    outcomes: Outcomes
+    task: KnownTask
+    rows: Int64  # (n,), their numbers
+
+    @classmethod
+    def all_of(cls, task: KnownTask) -> SomeRows:
+        return cls(task=task, rows=np.arange(len(task.rows.test_labels)))
 
 
 def measure(
     step: str,
-    tasks: Sequence[KnownTask],
+    tasks: Iterable[KnownTask],
     router: Cascade,
     ask: AskAstray,
-    others: Sequence[KnownTask] = (),
+    labels: Mapping[str, Sequence[str]],
     allowed: Sequence[str] | None = None,
 ) -> Measured:
     """The row of the results matrices named `step`: one cell for each of `tasks`, forced choices.
@@ -112,101 +136,133 @@ def measure(
     A cell's routed score is None where rows went astray to adapters that would have to be asked and the texts are gone.
 
     Args:
-        others: tasks that the router knows and that are not measured.
+        labels: of all tasks that the router knows.
         allowed: the tasks, one at least, that the router may choose from; all by default.
     """
-    labels = {task.name: task.labels for task in (*tasks, *others)}
-    measured = [_measure(step, task, labels, router, ask, allowed) for task in tasks]
-    outcomes = Outcomes(names=router.tasks, tasks=tuple(outcomes for _, outcomes in measured))
-    return Measured(cells=tuple(cell for cell, _ in measured), outcomes=outcomes)
+    standings = look_at((SomeRows.all_of(task) for task in tasks), router, ask, labels, allowed)
+    return Measured.of(step, router.tasks, list(standings))
 
 
-def _measure(
-    step: str,
-    task: KnownTask,
-    labels: Mapping[str, Sequence[str]],
+def look_at(
+    some: Iterable[SomeRows],
     router: Cascade,
     ask: AskAstray,
+    labels: Mapping[str, Sequence[str]],
+    allowed: Sequence[str] | None = None,
+) -> Iterator[Standing]:
+    """Where these rows stand, task by task; args as of `measure`. Rows of several tasks are routed together."""
+    waiting: list[SomeRows] = []
+    for one in some:
+        waiting.append(one)
+        if sum(len(of.rows) for of in waiting) >= _ROWS_AT_ONCE:
+            yield from _together(waiting, router, ask, labels, allowed)
+            waiting = []
+    if waiting:
+        yield from _together(waiting, router, ask, labels, allowed)
+
+
+def _together(
+    some: Sequence[SomeRows],
+    router: Cascade,
+    ask: AskAstray,
+    labels: Mapping[str, Sequence[str]],
     allowed: Sequence[str] | None,
-) -> tuple[Cell, TaskOutcomes]:
-    rows = task.rows
-    if len(rows.test_labels) == 0:
-        return Cell(step=step, task=task.name, rows=0), _outcomes_of_no_row(task.name)
+) -> Iterator[Standing]:
     number = {name: place for place, name in enumerate(router.tasks)}
-    chosen, abstain = _chosen(rows.test_features, router, allowed, number)
-    own = rows.test_predictions == rows.test_labels
-    home = chosen == number.get(task.name, NOBODY)
-    right = _right(task, own & home, chosen, labels, router.tasks, ask)
-    runner_up, lead = _leads(task, np.flatnonzero(~home), router, allowed, number)
-    outcomes = TaskOutcomes(
-        task=task.name,
-        own_right=own,
-        chosen=chosen.astype(np.int32),
-        right=right,
-        kept=~abstain,
-        runner_up=runner_up,
-        lead=lead,
-    )
-    floor = _floor(task, labels, router.tasks, router.whole.choose(rows.test_features))
-    return _cell(step, outcomes, home, floor=floor, baseline=rows.baseline), outcomes
+    counts = [len(one.rows) for one in some]
+    home = np.repeat([number.get(one.task.name, NOBODY) for one in some], counts)
+    features = np.concatenate([one.task.rows.test_features[one.rows] for one in some])
+    seen = _seen(features, home, router, allowed, number)
+    runner_up, lead = _leads(features, home, seen.chosen, router, allowed, number)
+    end = 0
+    for one, count in zip(some, counts, strict=True):
+        part = slice(end, end := end + count)
+        rows = one.task.rows
+        own = (rows.test_predictions == rows.test_labels)[one.rows]
+        yield Standing(
+            outcomes=TaskOutcomes(
+                task=one.task.name,
+                own_right=own,
+                chosen=seen.chosen[part].astype(np.int32),
+                right=_right(one, own, seen.chosen[part], home[part], labels, router.tasks, ask),
+                kept=~seen.abstain[part],
+                runner_up=runner_up[part],
+                lead=lead[part],
+            ),
+            floor_right=_floor(one, labels, router.tasks, seen.nearest_tasks[part], seen.nearest_classes[part]),
+            baseline=rows.baseline,
+            reach=seen.reach.select(part),
+        )
 
 
-def _chosen(
-    features: Float32, router: Cascade, allowed: Sequence[str] | None, number: Mapping[str, int]
-) -> tuple[Int64, Bool]:
-    """(N,) each: the number of the task that a row goes to, and whether the router would rather abstain."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Seen:
+    """What the router says of rows (N,)."""
+
+    chosen: Int64  # the task that a row goes to
+    abstain: Bool  # whether the router would rather
+    nearest_tasks: Int64  # of the nearest class centroid
+    nearest_classes: Int64
+    reach: Reach
+
+
+def _seen(
+    features: Float32, home: Int64, router: Cascade, allowed: Sequence[str] | None, number: Mapping[str, int]
+) -> _Seen:
+    everything = Reach.everything(len(features))
     if allowed is None:
-        choices = router.choose(features).choices
-        return choices.tasks, choices.abstain
-    looked = router.route(features[:, : router.first_width], lambda rows: features[rows], allowed=allowed)
-    chosen = [number[one.decision.tasks[0]] for one in looked]
-    return np.array(chosen, dtype=np.int64), np.array([one.decision.abstain for one in looked], dtype=np.bool_)
-
-
-def _cell(step: str, outcomes: TaskOutcomes, home: Bool, *, floor: float, baseline: float) -> Cell:
-    right, kept = outcomes.right == 1, outcomes.kept
-    is_known = not (outcomes.right == UNASKED).any()
-    return Cell(
-        step=step,
-        task=outcomes.task,
-        rows=len(home),
-        oracle=float(outcomes.own_right.mean()),
-        routed=float(right.mean()) if is_known else None,
-        routing=float(home.mean()),
-        coverage=float(kept.mean()),
-        selective=float(right[kept].mean()) if is_known and kept.any() else None,
-        floor=floor,
-        baseline=baseline,
-        astray_right=float((right & ~home).mean()) if is_known else None,
+        survey = router.survey(features)
+        choices, whole = survey.choices, survey.whole
+        chosen, abstain = choices.tasks, choices.abstain
+        reach = router.reach(survey, told=chosen != home) if router.whole.is_kept else everything
+    else:
+        whole = router.whole.choose(features)
+        looked = router.route(features[:, : router.first_width], lambda rows: features[rows], allowed=allowed)
+        chosen = np.array([number[one.decision.tasks[0]] for one in looked], dtype=np.int64)
+        abstain, reach = np.array([one.decision.abstain for one in looked], dtype=np.bool_), everything
+    return _Seen(
+        chosen=chosen,
+        abstain=abstain,
+        nearest_tasks=whole.nearest_tasks,
+        nearest_classes=whole.nearest_classes,
+        reach=reach,
     )
 
 
 def _right(
-    task: KnownTask,
-    own_at_home: Bool,
-    sent: Int64,
+    some: SomeRows,
+    own: Bool,
+    chosen: Int64,
+    home: Int64,
     labels: Mapping[str, Sequence[str]],
     tasks: Sequence[str],
     ask: AskAstray,
 ) -> Int8:
-    """(N,): 1 where the row is answered rightly, 0 where not, UNASKED where nobody could be asked."""
-    astray = []
-    for row, number in enumerate(sent):
-        label, chosen = task.label_of(int(task.rows.test_labels[row])), tasks[number]
-        if chosen != task.name and label is not None and label in labels[chosen]:
-            astray.append(Astray(row=row, label=label, chosen=chosen))
-    right = own_at_home.astype(np.int8)
-    said = ask(task, astray) if astray else []
-    right[[one.row for one in astray]] = UNASKED if said is None else said
+    """(n,): 1 where the row is answered rightly, 0 where not, UNASKED where nobody could be asked."""
+    places, astray = [], []
+    for place in np.flatnonzero(chosen != home).tolist():
+        row = int(some.rows[place])
+        label, name = some.task.label_of(int(some.task.rows.test_labels[row])), tasks[chosen[place]]
+        if label is not None and label in labels[name]:
+            places.append(place)
+            astray.append(Astray(row=row, label=label, chosen=name))
+    right: Int8 = (own & (chosen == home)).astype(np.int8)
+    said = ask(some.task, astray) if astray else []
+    right[places] = UNASKED if said is None else said
     return right
 
 
 def _leads(
-    task: KnownTask, astray: Int64, router: Cascade, allowed: Sequence[str] | None, number: Mapping[str, int]
+    features: Float32,
+    home: Int64,
+    chosen: Int64,
+    router: Cascade,
+    allowed: Sequence[str] | None,
+    number: Mapping[str, int],
 ) -> tuple[Int32, Float32]:
     """(N,) each: of rows that went astray, the second best task, and how far the best is ahead of their own."""
-    features = task.rows.test_features
     runner_up, lead = np.full(len(features), NOBODY, dtype=np.int32), np.zeros(len(features), dtype=np.float32)
+    astray = np.flatnonzero(chosen != home)
     if not len(astray):
         return runner_up, lead
     some = features[astray]
@@ -214,28 +270,16 @@ def _leads(
     looked = router.route(some[:, : router.first_width], lambda rows: some[rows], top_k=top_k, allowed=allowed)
     for row, one in zip(astray, looked, strict=True):
         decision = one.decision
-        scores = dict(zip(decision.tasks, decision.scores, strict=True))
+        scores = {number[name]: score for name, score in zip(decision.tasks, decision.scores, strict=True)}
         runner_up[row] = NOBODY if decision.runner_up is None else number[decision.runner_up]
-        lead[row] = decision.scores[0] - scores.get(task.name, 0.0)
+        lead[row] = decision.scores[0] - scores.get(int(home[row]), 0.0)
     return runner_up, lead
 
 
-def _outcomes_of_no_row(task: str) -> TaskOutcomes:
-    numbers = np.zeros(0, dtype=np.int32)
-    return TaskOutcomes(
-        task=task,
-        own_right=np.zeros(0, dtype=np.bool_),
-        chosen=numbers,
-        right=np.zeros(0, dtype=np.int8),
-        kept=np.zeros(0, dtype=np.bool_),
-        runner_up=numbers,
-        lead=np.zeros(0, dtype=np.float32),
-    )
-
-
-def _floor(task: KnownTask, labels: Mapping[str, Sequence[str]], tasks: Sequence[str], choices: Choices) -> float:
-    """Routed accuracy with no adapter at all: the label of the nearest whitened class centroid."""
-    nearest = zip(choices.nearest_tasks, choices.nearest_classes, strict=True)
-    said = [labels[tasks[number]][label] for number, label in nearest]
-    truth = [task.label_of(int(number)) for number in task.rows.test_labels]
-    return float(np.mean([a == b for a, b in zip(said, truth, strict=True)]))
+def _floor(
+    some: SomeRows, labels: Mapping[str, Sequence[str]], tasks: Sequence[str], nearest: Int64, classes: Int64
+) -> Bool:
+    """(n,): right with no adapter at all, by the label of the nearest whitened class centroid."""
+    said = [labels[tasks[number]][label] for number, label in zip(nearest, classes, strict=True)]
+    truth = [some.task.label_of(int(number)) for number in some.task.rows.test_labels[some.rows]]
+    return np.array([a == b for a, b in zip(said, truth, strict=True)], dtype=np.bool_)

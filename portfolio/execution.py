@@ -28,5 +28,10 @@ class Execution:
         require(self.dtype in DTYPES, f"dtype must be one of {', '.join(DTYPES)}; got {self.dtype!r}")
         require(self.bank_bytes is None or self.bank_bytes >= 0, f"bank bytes must be 0 or more, got {self.bank_bytes}")
 
+    def require_exact(self, why: str) -> None:
+        """Raise ConfigError unless the base computes in the numbers it was loaded with."""
+        exact = self.dtype == FLOAT32 and not self.int8 and not self.compile
+        require(exact, f"{why}; open the portfolio again without dtype, int8 and compile")
+
 
 PLAIN = Execution()

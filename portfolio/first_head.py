@@ -36,7 +36,7 @@ def first_head(
     for_training: bool,
     known: Sequence[Head] = (),
 ) -> Head:
-    """What the features say, scaled to the least cross-entropy on the judging rows.
+    """What the features say, scaled to the least cross-entropy on the judging rows. It is made on the CPU, and is there.
 
     Args:
         features: (rows, feature width); `labels` (rows,).
@@ -45,6 +45,7 @@ def first_head(
             without a doubt, which is no evidence and no gradient: it starts no surer of them than it is right on others.
         known: heads of other adapters on the same features, for other labels.
     """
+    features, judging = features.cpu(), judging.cpu()  # sums in float64, which not every device has
     directions = None if not known else torch.cat([_directions(head) for head in known])
     tried = []
     for trust in TRUSTS if directions is not None else TRUSTS[:1]:
@@ -105,7 +106,7 @@ def _solved_by_rows(residual: Tensor, ridge: Tensor, v: Tensor, wanted: Tensor) 
 
 def _directions(head: Head) -> Tensor:
     """(fewer than labels, feature width): what tells the labels apart, of length 1 for the strongest, less for the others."""
-    weight = head.weight.detach().double()
+    weight = head.weight.detach().cpu().double()
     _, lengths, directions = torch.linalg.svd(weight - weight.mean(0), full_matrices=False)
     kept = lengths > WEAKEST * lengths[0]
     scaled: Tensor = directions[kept] * (lengths[kept] / lengths[0])[:, None]

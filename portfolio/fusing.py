@@ -84,7 +84,7 @@ def _attended(engine: Engine, updates: Updates, data: Labelled, batch_rows: int 
     with torch.inference_mode():
         for start in range(0, len(data.prepared), batch_rows):
             batch, trunk = data.prepared.batch(engine.host, range(start, min(start + batch_rows, len(data.prepared))))
-            parts.append(attend(engine.host, updates, batch, trunk))
+            parts.append(attend(engine.host, updates, batch, trunk).cpu())
     return torch.cat(parts)
 
 

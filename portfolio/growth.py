@@ -11,28 +11,23 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from portfolio.asking import ReadAgain, asker
-from portfolio.calibrating import calibrated_router, known_tasks, results_of, totals_of, totals_without, wishes_of
-from portfolio.drafts import Draft, Make
-from portfolio.engine import Engine, Moment, champion_of, load_centroids
+from portfolio.calibrating import calibrated_router, results_of, totals_of, totals_without, wishes_of
+from portfolio.candidates import Arrival, Candidate, arrival_of, learn_candidate
+from portfolio.drafts import Make
+from portfolio.engine import Engine, Moment, champion_of
 from portfolio.errors import Conflict, DataError
 from portfolio.evaluation import EvaluationSet, KnownTask, measure
 from portfolio.hosting.trunk import prepare
-from portfolio.hosting.weights import ComposedWeights, to_bytes
-from portfolio.learning import Learned, learn
+from portfolio.known import KnownTasks
 from portfolio.loading import load_passes
 from portfolio.members import require_unneeded
-from portfolio.methods.compositions import composition_to_json
-from portfolio.methods.table import config_to_json
-from portfolio.records import BARE_BASE, UNKNOWN_LABEL, AdapterRecord, Cell, Results, Snapshot, TaskRecord, to_json
+from portfolio.records import BARE_BASE, UNKNOWN_LABEL, AdapterRecord, Cell, Results, Snapshot, TaskRecord
 from portfolio.refs import require_all_known, require_free
+from portfolio.remeasuring import remeasure
 from portfolio.running import predict_logits
-from portfolio.store.store import GenerationMoved, Store
+from portfolio.store.store import GenerationMoved
 from portfolio.tasks.task import TaskData
 from portfolio.training import Progress, TrainingConfig
-from routing.statistics import (
-    centroids_to_bytes,
-    scatter_to_bytes,
-)
 
 
 def add_task(
@@ -60,63 +55,28 @@ def add_task(
         TrainingDiverged, ConfigError, Unwritable: nothing is changed.
     """
     require_free(data.name, _names_of(engine.refresh().snapshot))
-    learned = learn(engine, data, make, training, progress)
-    store = engine.store
-    drafts = enumerate(learned.drafts, start=1)
-    adapters = [_stored(store, data.name, version, draft, training) for version, draft in drafts]
-    task = TaskRecord(
-        name=data.name,
-        kind="classification",
-        labels=data.labels,
-        has_pairs=data.train.pairs is not None,
-        columns=data.columns,
-        sources=data.sources,
-        seed=data.seed,
-        reading=reading,
-        centroids=store.put(centroids_to_bytes(learned.centroids)),
-        scatter=store.put(scatter_to_bytes(learned.scatter)),
-        evaluation=store.put(learned.rows.to_bytes()),
-        notes=data.notes,
-        tags=tuple(sorted((tags or {}).items())),
-    )
+    candidate = learn_candidate(engine, data, make, training, reading=reading, tags=tags or {}, progress=progress)
+    return join(engine, candidate, read_again=read_again)
+
+
+def join(engine: Engine, candidate: Candidate, *, read_again: ReadAgain) -> AdapterRecord:
+    """Take a learned task in, with a row of both results matrices; the version that answers.
+
+    Raises:
+        Conflict: the name is taken meanwhile, or a member of the adapter was removed.
+    """
+    arrival = arrival_of(engine, candidate)
     while True:
         try:
-            _join(engine, learned, task, adapters, read_again)
+            _join(engine, arrival, candidate.task, candidate.adapters, read_again)
         except GenerationMoved:
             continue
-        return adapters[-1]
-
-
-def _stored(store: Store, name: str, version: int, draft: Draft, training: TrainingConfig) -> AdapterRecord:
-    """Its bytes on disk, and the record that will name them."""
-    adapter = draft.adapter
-    blob = adapter.to_bytes() if isinstance(adapter, ComposedWeights) else to_bytes(adapter)
-    return AdapterRecord(
-        name=name,
-        version=version,
-        task=name,
-        digest=store.put(blob),
-        method=adapter.config.method,
-        config=composition_to_json(adapter.config)
-        if isinstance(adapter, ComposedWeights)
-        else config_to_json(adapter.config),
-        training=to_json(training),
-        parameters=adapter.parameters,
-        bytes=len(blob),
-        seconds=draft.seconds,
-        epochs=draft.epochs,
-        seed=training.seed,
-        validation_score=draft.validation_score,
-        notes=draft.notes,
-        members=draft.members,
-        comparison=draft.comparison,
-        attention=None if draft.attention is None else store.put(to_json(draft.attention).encode()),
-    )
+        return candidate.adapters[-1]
 
 
 def _join(
     engine: Engine,
-    learned: Learned,
+    arrival: Arrival,
     task: TaskRecord,
     adapters: Sequence[AdapterRecord],
     read_again: ReadAgain,
@@ -130,14 +90,11 @@ def _join(
     now = engine.refresh()
     snapshot = now.snapshot
     require_free(name, _names_of(snapshot))
-    foretold = _foretold(engine, now, learned)
-    totals = totals_of(engine, snapshot).add(learned.centroids, learned.scatter)
-    known = [*known_tasks(engine, snapshot), learned.known]
-    centroids = {record.name: load_centroids(store, record) for record in snapshot.tasks}
-    router, state, _ = calibrated_router(
-        engine, totals, {**centroids, name: learned.centroids}, known, wishes_of(snapshot)
-    )
-    measured = measure(name, known, router, asker(engine, snapshot, read_again, learned.newcomer))
+    foretold = _foretold(engine, now, arrival)
+    totals = totals_of(engine, snapshot).add(arrival.centroids, arrival.scatter)
+    known = KnownTasks(store, (*snapshot.tasks, task), (*snapshot.adapters, *adapters))
+    router, state, _ = calibrated_router(engine, totals, known, wishes_of(snapshot))
+    measured = remeasure(store, name, known, router, asker(engine, snapshot, read_again, arrival.newcomer))
     store.commit_task(
         expected_generation=snapshot.generation,
         task=task,
@@ -178,10 +135,10 @@ def _leave(engine: Engine, names: Sequence[str], read_again: ReadAgain) -> None:
     state, results = None, Results()
     if staying:
         totals = totals_without(engine, snapshot, [task for task in snapshot.tasks if task.name in names])
-        known = [task for task in known_tasks(engine, snapshot) if task.name not in names]
-        centroids = {task.name: load_centroids(store, task) for task in staying}
-        router, state, _ = calibrated_router(engine, totals, centroids, known, wishes)
-        results = results_of(store, measure(staying[-1].name, known, router, asker(engine, snapshot, read_again)))
+        known = KnownTasks(store, staying, snapshot.adapters)
+        router, state, _ = calibrated_router(engine, totals, known, wishes)
+        ask = asker(engine, snapshot, read_again)
+        results = results_of(store, remeasure(store, staying[-1].name, known, router, ask))
     store.commit_removal(expected_generation=snapshot.generation, names=names, router=state, results=results)
 
 
@@ -204,8 +161,9 @@ def _measure_all_again(engine: Engine, read_again: ReadAgain) -> None:
     snapshot, router = now.snapshot, now.router
     if router is None:
         return
-    known = [_measured_again(engine, snapshot, task, read_again) for task in snapshot.tasks]
-    measured = measure(snapshot.tasks[-1].name, known, router, asker(engine, snapshot, read_again))
+    known = (_measured_again(engine, snapshot, task, read_again) for task in snapshot.tasks)
+    labels = {task.name: task.labels for task in snapshot.tasks}
+    measured = measure(snapshot.tasks[-1].name, known, router, asker(engine, snapshot, read_again), labels)
     results = results_of(engine.store, measured)
     engine.store.commit_results(expected_generation=snapshot.generation, results=results)
 
@@ -218,7 +176,7 @@ def _measured_again(engine: Engine, snapshot: Snapshot, task: TaskRecord, read_a
             f"they were read from: {', '.join(dict.fromkeys(source.path for source in task.sources))}"
         )
     before = EvaluationSet.from_bytes(engine.store.get(task.evaluation))
-    passes = load_passes(engine.store, champion_of(snapshot, task.name))
+    passes = load_passes(engine.store, champion_of(snapshot, task.name), host=engine.host)
     prepared = prepare(engine.host, engine.encode(split.texts, split.pairs))
     number = {label: index for index, label in enumerate(task.labels)}
     rows = EvaluationSet(
@@ -236,13 +194,13 @@ def _names_of(snapshot: Snapshot) -> list[str]:
     return [task.name for task in snapshot.tasks]
 
 
-def _foretold(engine: Engine, now: Moment, learned: Learned) -> list[Cell]:
+def _foretold(engine: Engine, now: Moment, arrival: Arrival) -> list[Cell]:
     """How the portfolio did on the new task before it came: R[i-1, i], where its labels were all known."""
     snapshot = now.snapshot
     known_labels = {label for task in snapshot.tasks for label in task.labels}
-    if now.router is None or not set(learned.data.labels) <= known_labels:
+    if now.router is None or not set(arrival.known.labels) <= known_labels:
         return []
-    known = known_tasks(engine, snapshot)
-    ask = asker(engine, snapshot, lambda task: None, learned.newcomer)
-    [cell] = measure(snapshot.tasks[-1].name, [learned.known], now.router, ask, others=known).cells
+    labels = {task.name: task.labels for task in snapshot.tasks} | {arrival.known.name: arrival.known.labels}
+    ask = asker(engine, snapshot, lambda task: None, arrival.newcomer)
+    [cell] = measure(snapshot.tasks[-1].name, [arrival.known], now.router, ask, labels).cells
     return [Cell(step=cell.step, task=cell.task, rows=cell.rows, routed=cell.routed, baseline=cell.baseline)]

@@ -47,7 +47,7 @@ def outcomes_under(engine: Engine, permit: Permit, read_again: ReadAgain) -> tup
     known, step = known_tasks(engine, now.snapshot), now.snapshot.tasks[-1].name
     ask = asker(engine, now.snapshot, read_again)
     freely, permitted = (
-        measure(step, known, now.router, ask, allowed=allowed).outcomes for allowed in (None, permit.allowed)
+        measure(step, known, now.router, ask, known.labels, allowed).outcomes for allowed in (None, permit.allowed)
     )
     return now, freely, permitted
 

@@ -21,7 +21,7 @@ from portfolio.first_head import first_head
 from portfolio.hosting.host import Host
 from portfolio.hosting.plan import Blended
 from portfolio.hosting.ready import Updates, fresh_gates, members_at, on_top, shared, weights_of_gates
-from portfolio.hosting.weights import AdapterWeights, ComposedWeights, Head
+from portfolio.hosting.weights import AdapterWeights, ComposedWeights, Head, placed, placed_head
 from portfolio.methods.compositions import Fusion, Stack
 from portfolio.methods.config import AdapterConfig
 from portfolio.methods.low_rank import LowRank
@@ -124,11 +124,12 @@ def fresh_adapter(
 ) -> AdapterLearner:
     """An adapter that changes nothing yet, alone or on top of `below`."""
     generator = torch.Generator().manual_seed(seed)
-    sites = {site.key: config.fresh(site.shape, generator) for site in host.sites_for(config)}
+    sites = {site.key: config.fresh(site.shape, generator) for site in host.sites_for(config)}  # drawn on the CPU
     lower = None if below is None else below.updates()
     known = () if below is None else (below.head,)
     head = head_above(host, None if lower is None else shared(lower), train, validation, label_count, known)
-    return AdapterLearner(adapter=AdapterWeights(config=config, sites=sites, head=head), below=lower)
+    adapter = placed(AdapterWeights(config=config, sites=sites, head=head), host.device)
+    return AdapterLearner(adapter=adapter, below=lower)
 
 
 def fresh_fusion(
@@ -143,6 +144,8 @@ def fresh_fusion(
     """A fusion that attends to all its members nearly alike."""
     at_sites = members_at(members)
     gates = fresh_gates(config, at_sites, torch.Generator().manual_seed(seed))
+    for gate in gates.values():
+        gate.to(host.device)
     before = {key: trainable(gate, at_sites[key]) for key, gate in gates.items()}
     updates: Updates = {key: (Blended(gate.eval()),) for key, gate in before.items()}
     head = head_above(host, updates, train, validation, label_count, [member.head for member in members])
@@ -157,12 +160,13 @@ def head_above(
     label_count: int,
     known: Sequence[Head] = (),
 ) -> Head:
-    """The first head above these updates; above the bare base for None, whose features are there already."""
+    """The first head above these updates, where the host runs; above the bare base for None, whose features are there."""
     below, judged = (
         data.prepared.features if updates is None else features_under(host, updates, data.prepared)
         for data in (train, validation)
     )
-    return first_head(below, train.labels, judged, validation.labels, label_count, for_training=True, known=known)
+    head = first_head(below, train.labels, judged, validation.labels, label_count, for_training=True, known=known)
+    return placed_head(head, host.device)
 
 
 def _gate_of(gate: TrainableFusion | TrainableLight) -> Gate:

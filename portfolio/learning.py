@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from portfolio.asking import Newcomer
 from portfolio.drafts import Draft, Make, Rows
 from portfolio.engine import Engine
-from portfolio.evaluation import EvaluationSet, KnownTask
+from portfolio.evaluation import EvaluationSet
 from portfolio.hosting.trunk import prepare
 from portfolio.records import UNKNOWN_LABEL
 from portfolio.running import Labelled, predict_logits
@@ -30,16 +29,6 @@ class Learned:
     scatter: Float64
     rows: EvaluationSet
 
-    @property
-    def known(self) -> KnownTask:
-        return KnownTask(name=self.data.name, labels=self.data.labels, rows=self.rows)
-
-    @property
-    def newcomer(self) -> Newcomer:
-        return Newcomer(
-            name=self.data.name, test=self.data.test, labels=self.data.labels, passes=self.drafts[-1].passes
-        )
-
 
 def learn(engine: Engine, data: TaskData, make: Make, training: TrainingConfig, progress: Progress) -> Learned:
     number = {label: index for index, label in enumerate(data.labels)}
@@ -48,7 +37,8 @@ def learn(engine: Engine, data: TaskData, make: Make, training: TrainingConfig, 
     validation = _labelled(engine, data.validation, number, left, progress)
     rows = Rows(task=data.name, labels=data.labels, train=train, validation=validation)
     drafts = make(engine, rows, training, progress)
-    test = _labelled(engine, data.test, number, 0, progress)
+    left = max(0, left - validation.prepared.kept_bytes)
+    test = _labelled(engine, data.test, number, left, progress)  # the trunk, too, runs once a row
     predictions = predict_logits(engine.host, drafts[-1].passes, test.prepared).argmax(1)
     labels = train.labels.numpy()
     features = engine.view(train.prepared.features)

@@ -15,7 +15,7 @@ from portfolio.engine import Engine
 from portfolio.hosting.host import Host
 from portfolio.hosting.merging import merge_adapters, merger_named
 from portfolio.hosting.ready import passes_of, shared
-from portfolio.hosting.weights import AdapterWeights, Head
+from portfolio.hosting.weights import AdapterWeights, Head, placed
 from portfolio.made_of import Fuse, Merge, find_members
 from portfolio.reports.comparison import comparison_in_words
 from portfolio.training import Progress, TrainingConfig
@@ -47,10 +47,11 @@ def merged(wish: Merge) -> Make:
 
 def _merge(host: Host, wish: Merge, members: Sequence[Found], rows: Rows, seed: int) -> Draft:
     began = time.perf_counter()
-    adapters = [one.adapter for one in members]
+    adapters = [placed(one.adapter, torch.device("cpu")) for one in members]  # drawn and decomposed there
     merger, generator = merger_named(wish.how, dict(wish.settings)), torch.Generator().manual_seed(seed)
     made = merge_adapters(adapters, wish.weights, merger, generator)
-    bare = AdapterWeights(config=made.config, sites=made.sites, head=Head(torch.empty(0), torch.empty(0)))
+    without = AdapterWeights(config=made.config, sites=made.sites, head=Head(torch.empty(0), torch.empty(0)))
+    bare = placed(without, host.device)
     head = closed_head(host, shared(bare.updates()), rows, [adapter.head for adapter in adapters])
     adapter = replace(bare, head=head)
     parts = ", ".join(f"{one.member.ref}:{weight:g}" for one, weight in zip(members, wish.weights, strict=True))

@@ -8,7 +8,9 @@ for its own adapter's answer, and some bytes more if it went astray or was absta
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -45,17 +47,19 @@ class Outcomes:
     """The test rows of all tasks that were measured at one moment."""
 
     names: tuple[str, ...]  # of the tasks that the router knew; `chosen` and `runner_up` are numbers of these
-    tasks: tuple[TaskOutcomes, ...]
-    _by_name: dict[str, TaskOutcomes] = field(init=False, repr=False)
+    tasks: Sequence[TaskOutcomes]
+    _places: dict[str, int] = field(init=False, repr=False)
     _numbers: dict[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_by_name", {one.task: one for one in self.tasks})
+        measured = self.tasks.names if isinstance(self.tasks, _Parts) else [one.task for one in self.tasks]
+        object.__setattr__(self, "_places", {name: place for place, name in enumerate(measured)})
         object.__setattr__(self, "_numbers", {name: number for number, name in enumerate(self.names)})
 
     def of(self, task: str) -> TaskOutcomes | None:
         """Those of one task; None if it was not measured."""
-        return self._by_name.get(task)
+        place = self._places.get(task)
+        return None if place is None else self.tasks[place]
 
     def number(self, task: str) -> int:
         """Of a task among `names`; NOBODY if the router did not know it."""
@@ -100,6 +104,8 @@ def _read(data: bytes) -> Outcomes:
     names, measured = tuple(said["names"]), said["tasks"]
     number = {name: index for index, name in enumerate(names)}
     counts = tensors["counts"].astype(np.int64)
+    if len(counts) != len(measured):
+        raise ValueError(f"rows of {len(counts)} tasks, names of {len(measured)}")
     rows = int(counts.sum())
     own_right = np.unpackbits(tensors["own_right"], count=rows).astype(np.bool_)
     chosen = np.repeat(np.array([number[task] for task in measured], dtype=np.int32), counts)
@@ -109,20 +115,45 @@ def _read(data: bytes) -> Outcomes:
     chosen[astray], right[astray] = tensors["astray_to"], tensors["astray_right"]
     runner_up[astray], lead[astray] = tensors["astray_runner_up"], tensors["astray_lead"]
     kept[tensors["abstained"]] = False
-    ends = np.cumsum(counts)
-    parts = [slice(int(end - count), int(end)) for end, count in zip(ends, counts, strict=True)]
     return Outcomes(
         names=names,
-        tasks=tuple(
-            TaskOutcomes(
-                task=task,
-                own_right=own_right[part],
-                chosen=chosen[part],
-                right=right[part],
-                kept=kept[part],
-                runner_up=runner_up[part],
-                lead=lead[part],
-            )
-            for task, part in zip(measured, parts, strict=True)
+        tasks=_Parts(
+            names=tuple(measured),
+            ends=tuple(np.cumsum(counts).tolist()),
+            arrays={
+                "own_right": own_right,
+                "chosen": chosen,
+                "right": right,
+                "kept": kept,
+                "runner_up": runner_up,
+                "lead": lead,
+            },
         ),
     )
+
+
+class _Parts(Sequence[TaskOutcomes]):
+    """The rows of all tasks one after the other, each task's made out when it is asked for: of a thousand few are."""
+
+    def __init__(
+        self, *, names: tuple[str, ...], ends: tuple[int, ...], arrays: Mapping[str, npt.NDArray[Any]]
+    ) -> None:
+        self.names = names
+        self._ends = ends
+        self._arrays = arrays
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @overload
+    def __getitem__(self, index: int) -> TaskOutcomes: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[TaskOutcomes]: ...
+
+    def __getitem__(self, index: int | slice) -> TaskOutcomes | Sequence[TaskOutcomes]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(len(self))[index]]
+        place = range(len(self))[index]  # IndexError beyond the last
+        part = slice(self._ends[place - 1] if place else 0, self._ends[place])
+        return TaskOutcomes(task=self.names[place], **{name: array[part] for name, array in self._arrays.items()})

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portfolio.errors import ConfigError, Conflict, NotFound, require
+from portfolio.errors import ConfigError, Conflict, NotFound, PortfolioError, require
+from portfolio.execution import PLAIN, Execution
 from portfolio.made_of import Fuse, MadeOf, find_adapter, find_named
 from portfolio.members import require_unneeded, with_dependants
-from portfolio.outcomes import Outcomes
-from portfolio.permission import RulesFile, permit
+from portfolio.permission import RulesFile
 from portfolio.records import (
     DEFAULT_MAX_TOKENS,
     AdapterRecord,
@@ -25,27 +25,28 @@ from portfolio.records import (
     attention_from_json,
 )
 from portfolio.refs import check_name, check_tags, require_all_known, require_free, require_known
-from portfolio.reports.findings import Loss, Since
-from portfolio.reports.permits import PermitReport
-from portfolio.reports.report import Report, build_report
-from portfolio.reports.since import find_moment, since, under_rules
 from portfolio.store.store import GenerationMoved, Store, iso_now
 from portfolio.store.verify import Fault
 from portfolio.tasks.columns import GUESS, Columns
-from portfolio.tasks.recipe import Recipe, listed_labels, place, read_test_again
-from portfolio.tasks.sequences import Sequence as TaskSequence
-from portfolio.tasks.sequences import TaskSpec, read_sequence
-from portfolio.tasks.shipped import find_sequence
-from routing.rules import NO_RULES
+from portfolio.tasks.windows import WINDOW, apart, windows
 from routing.sessions import Sessions
 
 if TYPE_CHECKING:
     from portfolio.calibrating import Calibrated
+    from portfolio.candidates import Candidate, Job
     from portfolio.choosing import Wanted
     from portfolio.engine import Engine
     from portfolio.hosting.base import Base
     from portfolio.methods.config import AdapterConfig
+    from portfolio.outcomes import Outcomes
+    from portfolio.reports.findings import Loss, Since
     from portfolio.reports.judgement import OverlapReport, RouteReport
+    from portfolio.reports.permits import PermitReport
+    from portfolio.reports.report import Report
+    from portfolio.tasks.recipe import Recipe
+    from portfolio.tasks.sequences import Sequence as TaskSequence
+    from portfolio.tasks.sequences import TaskSpec
+    from portfolio.tasks.splits import Split
     from portfolio.tasks.task import TaskData
     from portfolio.training import Progress, TrainingConfig
 
@@ -58,10 +59,17 @@ class Portfolio:
     Several threads may predict at once; several processes may add tasks at once.
     """
 
-    def __init__(self, store: Store, base: Base | None = None, sessions: Sessions | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        base: Base | None = None,
+        sessions: Sessions | None = None,
+        execution: Execution = PLAIN,
+    ) -> None:
         """Use `init` or `open`."""
         self.store = store
         self._base = base
+        self._execution = execution
         self.rules = RulesFile(store.path)
         self._engine: Engine | None = None
         self._sessions = Sessions() if sessions is None else sessions  # the conversations that this object hears
@@ -119,14 +127,18 @@ class Portfolio:
         return cls(Store.create(Path(path), contract), loaded)
 
     @classmethod
-    def open(cls, path: str | Path, *, base: Base | None = None) -> Portfolio:
+    def open(cls, path: str | Path, *, base: Base | None = None, execution: Execution = PLAIN) -> Portfolio:
         """The portfolio in that directory. The base is loaded when it is first needed, unless one is handed in.
+
+        Args:
+            base: in memory already; it is not changed, whatever the execution.
+            execution: how the base is run: on which device, with which numbers.
 
         Raises:
             NotFound: there is none.
             SchemaTooNew, StoreError: it cannot be read.
         """
-        return cls(Store.open(Path(path)), base)
+        return cls(Store.open(Path(path)), base, execution=execution)
 
     @property
     def path(self) -> Path:
@@ -136,13 +148,17 @@ class Portfolio:
     def contract(self) -> BaseContract:
         return self.store.contract
 
-    def snapshot(self) -> Snapshot:
-        """Everything the store records, as of one moment."""
-        return self.store.snapshot()
+    def snapshot(self, *, history: bool = True) -> Snapshot:
+        """Everything the store records, as of one moment.
+
+        Args:
+            history: the results of every step; otherwise those of the last, which of very many tasks is much quicker.
+        """
+        return self.store.snapshot(history=history)
 
     def tasks(self) -> tuple[TaskRecord, ...]:
         """The tasks, in the order they were added."""
-        return self.store.snapshot().tasks
+        return self.store.snapshot(history=False).tasks
 
     def add_task(
         self,
@@ -177,40 +193,62 @@ class Portfolio:
         Raises:
             InvalidName, Conflict, DataError, ConfigError, Unwritable, TrainingDiverged: nothing is changed.
         """
+        from portfolio.training import Silent
+
+        job = self._job(
+            name,
+            (train, validation, test),
+            method=method,
+            training=training,
+            columns=columns,
+            where=where or {},
+            labels=labels,
+            unknown_labels=unknown_labels,
+            tags=tags or {},
+            seed=seed,
+        )
+        self._check_writable()
+        return self._add(job, Silent() if progress is None else progress)
+
+    def _job(
+        self,
+        name: str,
+        places: tuple[str | Path, str | Path | None, str | Path | None],
+        *,
+        method: str | AdapterConfig | MadeOf,
+        training: TrainingConfig | None,
+        columns: Columns,
+        where: Mapping[str, str],
+        labels: Sequence[str],
+        unknown_labels: str = "error",
+        tags: Mapping[str, str],
+        seed: int | None,
+    ) -> Job:
+        """What `add_task` is asked to learn, as far as that can be checked before the task is read."""
+        from portfolio.candidates import Job
         from portfolio.methods.config import AdapterConfig
         from portfolio.methods.table import method_config
-        from portfolio.training import Silent, TrainingConfig
+        from portfolio.training import TrainingConfig
 
         self._require_free(name)
-        check_tags(tags or {})
+        check_tags(tags)
         config = method_config(method, {}) if isinstance(method, str) else method
         if not isinstance(config, AdapterConfig):
             find_named(self.store.snapshot(), config)
-        self.store.check_writable()
         training = training if training is not None else TrainingConfig()
         training = training if seed is None else replace(training, seed=seed)
-        recipe = _recipe(train, validation, test, columns, where or {}, labels, unknown_labels, training.seed)
-        data = recipe.read(name)
-        progress = progress if progress is not None else Silent()
-        for note in data.notes:
-            progress.say(f"{name}: {note}")
+        recipe = _recipe(*places, columns, where, labels, unknown_labels, training.seed)
+        return Job(name=name, recipe=recipe, method=config, training=training, tags=dict(tags))
 
-        from portfolio.growth import add_task
-        from portfolio.making import way_of
+    def _add(self, job: Job, progress: Progress) -> AdapterRecord:
+        from portfolio.candidates import learn_job
 
-        engine = self.engine()
-        if isinstance(config, AdapterConfig):
-            engine.host.sites_for(config)  # an adapter that fits no site is refused before the long work
-        return add_task(
-            engine,
-            data,
-            way_of(config),
-            training,
-            reading=recipe.to_json(),
-            read_again=read_test_again,
-            progress=progress,
-            tags=tags,
-        )
+        return self._join(learn_job(self.engine, job, progress))
+
+    def _join(self, candidate: Candidate) -> AdapterRecord:
+        from portfolio.growth import join
+
+        return join(self.engine(), candidate, read_again=_read_test_again)
 
     def fuse(
         self,
@@ -265,7 +303,7 @@ class Portfolio:
 
         Raises:
             NotFound: no such adapter.
-            ConfigError: it is no LoRA, so it cannot be folded in.
+            ConfigError: it is no LoRA, so it cannot be folded in; or the base runs in other numbers than its own.
             Conflict, Unwritable: the directory cannot be written; it is as it was.
         """
         snapshot = self.store.snapshot()
@@ -275,6 +313,7 @@ class Portfolio:
             f"only a LoRA can be folded into the base, but {record.ref} is a {record.method}; train one with: "
             "portfolio add-task NAME --method lora",
         )
+        self._execution.require_exact("a merged base holds the base's own weights")
         from portfolio.hosting.merged_export import export_merged
         from portfolio.loading import load_plain
 
@@ -323,6 +362,9 @@ class Portfolio:
             Conflict: a task of one of its names is here, but was read from elsewhere.
             NotFound, ConfigError: the file is not there, or something in it cannot be.
         """
+        from portfolio.tasks.sequences import read_sequence
+        from portfolio.tasks.shipped import find_sequence
+
         spec = read_sequence(find_sequence(sequence))
         spec = spec if order is None else spec.in_order(order)
         here = {task.name: task for task in self.tasks()}
@@ -339,6 +381,8 @@ class Portfolio:
         method: str | AdapterConfig = DEFAULT_METHOD,
         training: TrainingConfig | None = None,
         progress: Callable[[str], Progress] | None = None,
+        workers: int = 1,
+        threads: int | None = None,
     ) -> list[AdapterRecord]:
         """Add every task of a sequence, by file or shipped name, that is not here; an interrupted run goes on where it was.
 
@@ -346,38 +390,69 @@ class Portfolio:
             order: one of those that the sequence names; None: as written.
             method: for tasks whose table names none.
             progress: given a task's name, who watches its training.
+            workers: how many processes learn tasks side by side; they join in the order of the sequence, so that the same
+                portfolio comes of it. A script that asks for more than one keeps it under `if __name__ == "__main__":`.
+            threads: of torch in each of several workers; by default they share as many as this process uses. The same
+                number gives the same bits, however many workers there are.
 
         Raises:
             Conflict: a task of that name is here, but was read from elsewhere.
-            Whatever `add_task` raises; the tasks added until then stay.
+            WorkerLost: a worker was killed.
+            Whatever `add_task` raises, with the task's name; the tasks before it stay.
         """
         from portfolio.methods.table import method_config
+        from portfolio.side_by_side import add_side_by_side, named
+        from portfolio.training import Silent
 
-        for task in self.missing_tasks(sequence, order).tasks:
+        require(workers >= 1, f"workers must be 1 or more, got {workers}")
+        require(threads is None or threads >= 1, f"threads must be 1 or more, got {threads}")
+        missing = self.missing_tasks(sequence, order).tasks
+        for task in missing:
             if task.method is not None:
                 method_config(task.method, {})  # refuses an unknown one before the first task is learned
+        if missing:
+            self._check_writable()
+        watch = progress if progress is not None else lambda name: Silent()
+        jobs = self._jobs_of(sequence, order, method, training)
+        if min(workers, len(missing)) > 1:
+            import torch
+
+            from portfolio.crew import Post, Processes
+
+            count = min(workers, len(missing))
+            each = max(1, torch.get_num_threads() // count) if threads is None else threads
+            with Processes(count, Post(path=self.path, threads=each, execution=self._execution)) as crew:
+                return add_side_by_side(jobs, crew, self._join, watch)
         added = []
-        while (
-            missing := self.missing_tasks(sequence, order)
-        ).tasks:  # asked again, as other processes may add some too
-            task = missing.tasks[0]
-            added.append(
-                self.add_task(
-                    task.name,
-                    task.train,
-                    task.validation,
-                    task.test,
-                    method=task.method or method,
-                    training=training,
-                    columns=task.columns,
-                    where=dict(task.where),
-                    labels=task.labels,
-                    tags=dict(task.tags),
-                    seed=missing.seed,
-                    progress=None if progress is None else progress(task.name),
-                )
-            )
+        for job in jobs:
+            try:
+                added.append(self._add(job, watch(job.name)))
+            except PortfolioError as error:
+                raise named(job.name, error) from error
         return added
+
+    def _jobs_of(
+        self, sequence: str | Path, order: str | None, method: str | AdapterConfig, training: TrainingConfig | None
+    ) -> Iterator[Job]:
+        """The tasks that are missing, looked up again whenever one is wanted, as other processes may add some too."""
+        given: set[str] = set()
+        while True:
+            spec = self.missing_tasks(sequence, order)
+            task = next((one for one in spec.tasks if one.name not in given), None)
+            if task is None:
+                return
+            given.add(task.name)
+            yield self._job(
+                task.name,
+                (task.train, task.validation, task.test),
+                method=task.method or method,
+                training=training,
+                columns=task.columns,
+                where=dict(task.where),
+                labels=task.labels,
+                tags=dict(task.tags),
+                seed=spec.seed,
+            )
 
     def remove_task(self, name: str, *, cascade: bool = False) -> tuple[str, ...]:
         """Take a task out: its adapter, its statistics (exactly), its row and column of the results.
@@ -393,10 +468,10 @@ class Portfolio:
             Conflict: adapters of other tasks are made of its adapter, and `cascade` was not given; or it is the fallback.
         """
         going = self.removed_with(name, cascade=cascade)
-        self.store.check_writable()
+        self._check_writable()
         from portfolio.growth import remove_tasks
 
-        remove_tasks(self.engine(), going, read_again=read_test_again)
+        remove_tasks(self.engine(), going, read_again=_read_test_again)
         return going
 
     def removed_with(self, name: str, *, cascade: bool = False) -> tuple[str, ...]:
@@ -441,10 +516,45 @@ class Portfolio:
             NotFound: no such task or member, or no task at all.
             ConfigError: an argument that cannot be, or a `routes.toml` that cannot be.
         """
+        self._check_texts(texts, pairs)
+        wanted = self._wanted(task, top_k, band, abstain, tenant, tags, session)
+        wanted = replace(wanted, drop=tuple(drop), member_weights=dict(member_weights or {}), explain=explain)
+        return self._answers(texts, pairs, wanted)
+
+    def predict_stream(
+        self,
+        texts: Iterable[str | tuple[str, str]],
+        task: str | None = None,
+        top_k: int = 1,
+        *,
+        window: int = WINDOW,
+        abstain: bool = True,
+        band: float = 1.0,
+        tenant: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        session: str | None = None,
+        drop: Sequence[str] = (),
+        member_weights: Mapping[str, float] | None = None,
+        explain: bool = False,
+    ) -> Iterator[Answer]:
+        """What `predict` answers, in order, for texts without end and files larger than memory.
+
+        The other arguments and errors are those of `predict`. An error of `texts` itself comes after the answers to the
+        texts before it.
+
+        Args:
+            texts: each a text, or a text and its pair; a window of them is read when its first answer is asked for.
+            window: how many are answered together, by the portfolio as it is then. The larger, the better they are sorted by
+                length; the more of them are held in memory.
+        """
+        some = self._windows(texts, window)
+        wanted = self._wanted(task, top_k, band, abstain, tenant, tags, session)
+        wanted = replace(wanted, drop=tuple(drop), member_weights=dict(member_weights or {}), explain=explain)
+        return (answer for said, pairs in some for answer in self._answers(said, pairs, wanted))
+
+    def _answers(self, texts: Sequence[str], pairs: Sequence[str] | None, wanted: Wanted) -> list[Answer]:
         from portfolio.answering import answer
 
-        wanted = self._wanted(texts, pairs, task, top_k, band, abstain, tenant, tags, session)
-        wanted = replace(wanted, drop=tuple(drop), member_weights=dict(member_weights or {}), explain=explain)
         return answer(self.engine(), texts, pairs, rules=self.rules.current(), sessions=self._sessions, wanted=wanted)
 
     def route(
@@ -460,10 +570,39 @@ class Portfolio:
         session: str | None = None,
     ) -> list[Route]:
         """Where each text would go and why, in order; no adapter is run. Arguments and errors as for `predict`."""
+        self._check_texts(texts, pairs)
+        return self._routes(texts, pairs, self._wanted(None, top_k, band, abstain, tenant, tags, session))
+
+    def route_stream(
+        self,
+        texts: Iterable[str | tuple[str, str]],
+        *,
+        window: int = WINDOW,
+        top_k: int = 1,
+        band: float = 1.0,
+        abstain: bool = True,
+        tenant: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        session: str | None = None,
+    ) -> Iterator[Route]:
+        """What `route` says, in order, for texts without end. Arguments and errors as for `predict_stream`."""
+        some = self._windows(texts, window)
+        wanted = self._wanted(None, top_k, band, abstain, tenant, tags, session)
+        return (route for said, pairs in some for route in self._routes(said, pairs, wanted))
+
+    def _routes(self, texts: Sequence[str], pairs: Sequence[str] | None, wanted: Wanted) -> list[Route]:
         from portfolio.answering import route
 
-        wanted = self._wanted(texts, pairs, None, top_k, band, abstain, tenant, tags, session)
         return route(self.engine(), texts, pairs, rules=self.rules.current(), sessions=self._sessions, wanted=wanted)
+
+    @staticmethod
+    def _windows(texts: Iterable[str | tuple[str, str]], window: int) -> Iterator[tuple[list[str], list[str] | None]]:
+        """Texts with their pairs or None, a window at a time."""
+        require(window >= 1, f"window must be 1 or more texts, got {window}")
+        if isinstance(texts, str):
+            raise ConfigError("texts must be many texts, got one text; put it into a list: predict([text])")
+        rows = ((said, None) if isinstance(said, str) else said for said in texts)
+        return map(apart, windows(rows, window))
 
     def judge_routes(
         self,
@@ -536,8 +675,8 @@ class Portfolio:
 
         changes = Changes(coverage=coverage, oos=oos, recall=recall, fallback=fallback, shared_labels=shared_labels)
         if not dry_run:
-            self.store.check_writable()
-        return recalibrate(self.engine(), changes, read_again=read_test_again, dry_run=dry_run)
+            self._check_writable()
+        return recalibrate(self.engine(), changes, read_again=_read_test_again, dry_run=dry_run)
 
     def tag(self, name: str, tags: Mapping[str, str | None], *, dry_run: bool = False) -> dict[str, str]:
         """Set tags of a task; None takes one away. `routes.toml` decides by them. Gives all its tags as they are now.
@@ -570,7 +709,11 @@ class Portfolio:
         Raises:
             ConfigError: tags or a `routes.toml` that cannot be.
         """
-        rules, snapshot = self.rules.current(), self.store.snapshot()
+        from portfolio.permission import permit
+        from portfolio.reports.permits import PermitReport
+        from routing.rules import NO_RULES
+
+        rules, snapshot = self.rules.current(), self.store.snapshot(history=False)
         return PermitReport(
             tenant=tenant,
             tags=dict(tags or {}),
@@ -582,6 +725,8 @@ class Portfolio:
 
     def report(self) -> Report:
         """Results matrices, metrics, what was lost and why, costs: from what was stored as each task came. Needs no model."""
+        from portfolio.reports.report import build_report
+
         return build_report(self.store.snapshot(), self._outcomes)
 
     def since(self, before: str, after: str = "now") -> Since:
@@ -595,6 +740,8 @@ class Portfolio:
             NotFound: no such task, or nothing was measured by then.
             ConfigError: there was nothing before it, or the first moment is not before the second.
         """
+        from portfolio.reports.since import find_moment, since
+
         snapshot = self.store.snapshot()
         return since(snapshot, self._outcomes, find_moment(snapshot, before), find_moment(snapshot, after))
 
@@ -606,9 +753,10 @@ class Portfolio:
             ConfigError: tags or a `routes.toml` that cannot be.
         """
         from portfolio.judging import outcomes_under
+        from portfolio.reports.since import under_rules
 
         permitted = self.permit(tenant, tags).permit
-        now, *outcomes = outcomes_under(self.engine(), permitted, read_test_again)
+        now, *outcomes = outcomes_under(self.engine(), permitted, _read_test_again)
         return under_rules(now.snapshot.generation, iso_now(), now.snapshot.tasks[-1].name, *outcomes)
 
     def lost_texts(self, losses: Sequence[Loss]) -> dict[str, dict[int, str]]:
@@ -617,7 +765,7 @@ class Portfolio:
         A task is left out whose test rows can no longer be read as they were.
         """
         records = {task.name: task for task in self.tasks()}
-        splits = {loss.task: read_test_again(records[loss.task]) for loss in losses if loss.task in records}
+        splits = {loss.task: _read_test_again(records[loss.task]) for loss in losses if loss.task in records}
         wanted = {loss.task: loss.lost for loss in losses}
         texts: dict[str, dict[int, str]] = {}
         for task, split in splits.items():
@@ -634,8 +782,8 @@ class Portfolio:
         """
         from portfolio.growth import evaluate
 
-        self.store.check_writable()
-        evaluate(self.engine(), read_again=read_test_again)
+        self._check_writable()
+        evaluate(self.engine(), read_again=_read_test_again)
         return self.report()
 
     def verify(self) -> tuple[Fault, ...]:
@@ -643,6 +791,8 @@ class Portfolio:
         return self.store.verify()
 
     def _outcomes(self, digest: str) -> Outcomes:
+        from portfolio.outcomes import Outcomes
+
         return Outcomes.from_bytes(self.store.get(digest))
 
     def engine(self) -> Engine:
@@ -651,13 +801,11 @@ class Portfolio:
             if self._engine is None:
                 from portfolio.engine import Engine
 
-                self._engine = Engine(self.store, self._base)
+                self._engine = Engine(self.store, self._base, execution=self._execution)
             return self._engine
 
     def _wanted(
         self,
-        texts: Sequence[str],
-        pairs: Sequence[str] | None,
         task: str | None,
         top_k: int,
         band: float,
@@ -668,7 +816,6 @@ class Portfolio:
     ) -> Wanted:
         from portfolio.choosing import Wanted
 
-        self._check_texts(texts, pairs)
         require(top_k >= 1, f"top_k must be 1 or more, got {top_k}")
         require(0 <= band <= 1, f"band must be a difference of probabilities, from 0 to 1; got {band}")
         require(session is None or bool(session.strip()), "session must be a conversation's name, got an empty one")
@@ -699,6 +846,11 @@ class Portfolio:
                 self._engine = None
         self.store.close()
 
+    def _check_writable(self) -> None:
+        """Raise unless what is trained or measured can be stored, and comes from the base as it was loaded."""
+        self._execution.require_exact("what is stored is trained and measured in float32, not compiled")
+        self.store.check_writable()
+
     def _require_free(self, name: str) -> None:
         check_name(name, "task name")
         require_free(name, self._names())
@@ -721,6 +873,12 @@ def _retagged(task: TaskRecord, tags: Mapping[str, str | None]) -> dict[str, str
     return kept
 
 
+def _read_test_again(task: TaskRecord) -> Split | None:
+    from portfolio.tasks.recipe import read_test_again
+
+    return read_test_again(task)
+
+
 def _recipe(
     train: str | Path,
     validation: str | Path | None,
@@ -731,6 +889,8 @@ def _recipe(
     unknown_labels: str,
     seed: int,
 ) -> Recipe:
+    from portfolio.tasks.recipe import Recipe, listed_labels, place
+
     return Recipe(
         train=place(train) or "",
         validation=place(validation),
@@ -745,6 +905,8 @@ def _recipe(
 
 def _require_same_source(here: TaskRecord, task: TaskSpec, sequence: str | Path) -> None:
     """A task that is here already is skipped only if it is the one that the sequence means."""
+    from portfolio.tasks.recipe import Recipe
+
     recipe = Recipe.from_json(here.reading)
     meant = Recipe.of(task, recipe.seed)
     if not recipe.has_train_of(meant):

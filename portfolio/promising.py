@@ -13,6 +13,7 @@ from fusion.transfer import log_evidence
 from portfolio.engine import Engine
 from portfolio.hosting.ready import shared
 from portfolio.hosting.trunk import Prepared
+from portfolio.hosting.weights import placed
 from portfolio.loading import load_plain
 from portfolio.records import AdapterRecord
 from portfolio.running import Labelled, features_under
@@ -31,15 +32,12 @@ def most_promising(
 
 def promises(engine: Engine, candidates: Sequence[AdapterRecord], train: Labelled, labels: int) -> list[float]:
     """For each candidate the log evidence of the labels given the features under it; higher promises more."""
-    some = _some_of(train)
-    return [
-        log_evidence(
-            features_under(engine.host, shared(load_plain(engine.store, one.digest).updates()), some.prepared),
-            some.labels,
-            labels,
-        )
-        for one in candidates
-    ]
+    some, made = _some_of(train), []
+    for one in candidates:
+        adapter = placed(load_plain(engine.store, one.digest), engine.host.device)
+        features = features_under(engine.host, shared(adapter.updates()), some.prepared)
+        made.append(log_evidence(features.cpu(), some.labels, labels))
+    return made
 
 
 def _some_of(train: Labelled) -> Labelled:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -235,7 +236,7 @@ class Snapshot:
     contract: BaseContract
     tasks: tuple[TaskRecord, ...]  # in the order they were added
     adapters: tuple[AdapterRecord, ...]
-    cells: tuple[Cell, ...]
+    cells: Sequence[Cell]  # row by row of the results matrices; of the store, a `Cells` (cells.py)
     router: RouterState | None  # None while there is no task
     moments: tuple[Moment, ...] = ()  # oldest first; none of what was measured before they were kept
 

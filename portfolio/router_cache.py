@@ -24,13 +24,14 @@ from routing.router_files import FORMAT, UNFINISHED, read_space, write_space
 from routing.statistics import Centroids, Totals, centroids_from_bytes, totals_to_bytes
 
 CACHE = Path("cache", "router")
+MOST_EXACT = 256  # class means; chosen by measurement: docs/decisions/0015-growth.md
 KEPT = 2  # directories: the newest, and the one before, which another process may be about to open
 _ABANDONED_S = 3600.0  # older than the newest by this, an unfinished directory belongs to nobody any more
 
 
 def is_large(totals: Totals) -> bool:
     """Whether the router of these tasks is fitted once and kept; up to this many classes it is fitted at each change."""
-    return totals.classes > FLAT
+    return totals.classes > MOST_EXACT
 
 
 class RouterCache:
@@ -56,7 +57,7 @@ class RouterCache:
             ValueError: a blob that holds no centroids.
             DamagedBlob: one that is missing or changed.
         """
-        stored = _Stored(store, tasks)
+        stored = StoredCentroids(store, tasks)
         if not is_large(totals):
             return dict(stored), None
         marks = {task.name: task.centroids for task in tasks}
@@ -133,8 +134,8 @@ class RouterCache:
             shutil.rmtree(path, ignore_errors=True)
 
 
-class _Stored(Mapping[str, Centroids]):
-    """The centroids of these tasks by name, each read from its blob whenever it is asked for."""
+class StoredCentroids(Mapping[str, Centroids]):
+    """The centroids of these tasks by name, in order, each read from its blob whenever it is asked for."""
 
     def __init__(self, store: Store, tasks: Sequence[TaskRecord]) -> None:
         self._store = store

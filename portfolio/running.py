@@ -29,19 +29,19 @@ class Labelled:
 
 
 def predict_logits(host: Host, passes: Sequence[Pass], prepared: Prepared) -> Tensor:
-    """(rows, labels): every row under this one adapter, in the order of the rows. Of an ensemble: log-probabilities."""
+    """(rows, labels) on the CPU: every row under this one adapter, in their order. Of an ensemble: log-probabilities."""
     if len(passes) == 1:
-        return logits_of(passes[0].head, features_under(host, passes[0].updates, prepared))
+        return logits_of(passes[0].head, features_under(host, passes[0].updates, prepared)).cpu()
     mixture = torch.zeros(len(prepared), len(passes[0].head.bias))
     for one in passes:
-        logits = logits_of(one.head, features_under(host, one.updates, prepared))
+        logits = logits_of(one.head, features_under(host, one.updates, prepared)).cpu()
         mixture += one.weight * torch.softmax(logits, dim=1)
     return mixture.log()
 
 
 def features_under(host: Host, updates: Updates, prepared: Prepared) -> Tensor:
-    """(rows, feature width): what a head reads of every row when these updates act, in the order of the rows."""
-    out = torch.zeros(len(prepared), host.feature_width)
+    """(rows, feature width) on the host's device: what a head reads of every row when these updates act, in their order."""
+    out = torch.zeros(len(prepared), host.feature_width, device=host.device)
     with torch.inference_mode():
         for rows in _batches(prepared):
             out[rows] = run_rows(host, updates, prepared, rows)

@@ -179,7 +179,7 @@ def _attempt(
     progress: Progress,
 ) -> tuple[L, float, int]:
     """One training from the start: the best learner, its validation score, the epochs run."""
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[host.device] if host.device.type == "cuda" else []):
         torch.manual_seed(training.seed)
         learner = begin(validation)
         tensors = [tensor.requires_grad_() for tensor in _tensors(learner)]
@@ -229,7 +229,7 @@ def _backward(host: Host, learner: Learner, train: Labelled, batches: Sequence[l
     count, total = sum(map(len, batches)), 0.0
     for rows in batches:
         logits = logits_of(learner.head, run_rows(host, learner.updates(training=True), train.prepared, rows))
-        loss = functional.cross_entropy(logits, train.labels[rows]) * (len(rows) / count)
+        loss = functional.cross_entropy(logits, train.labels[rows].to(logits.device)) * (len(rows) / count)
         loss.backward()  # type: ignore[no-untyped-call]
         total += loss.item()
     penalty = learner.penalty()
@@ -240,14 +240,12 @@ def _backward(host: Host, learner: Learner, train: Labelled, batches: Sequence[l
 
 def score_of(host: Host, learner: Learner, data: Labelled) -> tuple[float, float]:
     """Accuracy in [0, 1], then minus the mean loss, which decides between equal accuracies."""
-    return score_of_logits(
-        logits_of(learner.head, features_under(host, learner.updates(training=False), data.prepared)).detach(),
-        data.labels,
-    )
+    features = features_under(host, learner.updates(training=False), data.prepared)
+    return score_of_logits(logits_of(learner.head, features).detach().cpu(), data.labels)
 
 
 def score_of_logits(logits: Tensor, labels: Tensor) -> tuple[float, float]:
-    """The same, given (rows, labels). NaN is no right answer."""
+    """The same, given (rows, labels), all on the CPU. NaN is no right answer."""
     right = (logits.argmax(1) == labels) & logits.isfinite().all(1)
     accuracy = right.double().mean().item()
     return accuracy, -functional.cross_entropy(logits, labels, ignore_index=UNKNOWN_LABEL).item()

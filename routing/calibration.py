@@ -63,17 +63,28 @@ def sharpened(router: CentroidRouter, validation: Sequence[FloatArray]) -> Centr
     wins. With fewer than `FEWEST_ROWS` rows, or one task only, shrinkage is the covariance's own and no task has another.
     That of a kept space stays as it is.
     """
-    features, true_task = pooled([rows[some] for rows, some in _some_of_each(validation, _SHARPENING_ROWS)])
-    shrinkages = sorted({router.covariance.oas, *SHRINKAGES})
-    own_shares = list(OWN_SHARES) if router.may_own else [0.0]
-    if len(features) < FEWEST_ROWS or len(router.tasks) == 1:
-        shrinkages, own_shares = [router.covariance.oas], [0.0]
-    if router.is_kept:
-        shrinkages = [router.settings.shrinkage]
-    best = _likeliest(router, [_bare(shrinkage, 0.0) for shrinkage in shrinkages], features, true_task)
+    best = _well_shrunk(router, validation)
+    features, true_task = _sharpening_rows(validation)
+    is_enough = len(features) >= FEWEST_ROWS and len(router.tasks) > 1
+    own_shares = OWN_SHARES if router.may_own and is_enough else (0.0,)
     return _likeliest(
         best, [_bare(best.settings.shrinkage, own_share) for own_share in own_shares], features, true_task
     )
+
+
+def _well_shrunk(router: CentroidRouter, validation: Sequence[FloatArray]) -> CentroidRouter:
+    """The router with shrinkage and temperature chosen, and no task with a covariance of its own."""
+    features, true_task = _sharpening_rows(validation)
+    shrinkages = sorted({router.covariance.oas, *SHRINKAGES})
+    if len(features) < FEWEST_ROWS or len(router.tasks) == 1:
+        shrinkages = [router.covariance.oas]
+    if router.is_kept:
+        shrinkages = [router.settings.shrinkage]
+    return _likeliest(router, [_bare(shrinkage, 0.0) for shrinkage in shrinkages], features, true_task)
+
+
+def _sharpening_rows(validation: Sequence[FloatArray]) -> tuple[FloatArray, Int64]:
+    return pooled([rows[some] for rows, some in _some_of_each(validation, _SHARPENING_ROWS)])
 
 
 def choose_shrinkage(totals: Totals, tasks: Mapping[str, Centroids], validation: Sequence[FloatArray]) -> float:
@@ -100,7 +111,7 @@ def choose_shrinkage(totals: Totals, tasks: Mapping[str, Centroids], validation:
     drawn = {names[number]: tasks[names[number]] for number in some}
     space = ExactSpace.of(covariance, list(drawn.values()), covariance.oas, FEW)
     router = CentroidRouter(totals, drawn, space=space)
-    return sharpened(router, [validation[number] for number in some]).settings.shrinkage
+    return _well_shrunk(router, [validation[number] for number in some]).settings.shrinkage
 
 
 def choose_temperature(router: CentroidRouter, features: FloatArray, true_task: Int64) -> float:

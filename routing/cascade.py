@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from routing.decision import Choices, Decision
+from routing.reach import NOTHING, Moved, Reach, Surroundings
 from routing.router import Calibration, CentroidRouter
-from routing.statistics import FloatArray, Int64
+from routing.statistics import Float64, FloatArray, Int64
 
 Deeper = Callable[[Int64], FloatArray]  # rows (n,) of those looked at -> all their features (n, d)
 
@@ -53,6 +54,18 @@ class CascadeChoices:
 
     choices: Choices
     asked: npt.NDArray[np.bool_]  # (N,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Survey:
+    """Choices for many inputs, what all their features say of each, and what the choices rest on."""
+
+    choices: Choices
+    asked: npt.NDArray[np.bool_]  # (N,)
+    whole: Choices  # of the second look, also where it was not asked
+    around: Surroundings  # of the second look
+    first: Choices | None
+    first_around: Surroundings | None
 
 
 class Cascade:
@@ -119,6 +132,54 @@ class Cascade:
         choices = self.first.choose(features[:, : self.first_width])
         asked = choices.abstain | (choices.margins < self.margin)
         return CascadeChoices(choices=_replaced(choices, asked, self.whole.choose(features[asked])), asked=asked)
+
+    def survey(self, features: FloatArray) -> Survey:
+        """What `choose` gives for rows (N, d), and how far the class means are that it rests on; both looks at each."""
+        whole, around = self.whole.survey(features)
+        if self.first is None:
+            asked = np.ones(len(features), dtype=np.bool_)
+            return Survey(choices=whole, asked=asked, whole=whole, around=around, first=None, first_around=None)
+        first, first_around = self.first.survey(features[:, : self.first_width])
+        asked = first.abstain | (first.margins < self.margin)
+        return Survey(
+            choices=_replaced(first, asked, _some(whole, asked)),
+            asked=asked,
+            whole=whole,
+            around=around,
+            first=first,
+            first_around=first_around,
+        )
+
+    def reach(self, survey: Survey, *, told: npt.NDArray[np.bool_]) -> Reach:
+        """How near to the rows of a survey a class mean may come or go without changing what it says of them.
+
+        Args:
+            told: (N,), rows whose probabilities are written down, so that every class looked at counts.
+        """
+        asked, around = survey.asked, survey.around
+        decided = around.within(survey.whole.margins, self.whole.temperature)
+        whole = np.where(asked, np.where(told, around.farthest, decided), around.nearest)
+        whole_scope = np.where(asked, around.scope_nearest, NOTHING)
+        first = first_scope = np.full(len(asked), NOTHING)
+        if self.first is not None and survey.first is not None and survey.first_around is not None:
+            margins, near = survey.first.margins, survey.first_around
+            decided = near.within(np.minimum(margins, abs(margins - self.margin)), self.first.temperature)
+            first = np.where(told & ~asked, near.farthest, decided) - near.origin
+            first_scope = near.scope_nearest - near.scope_origin
+        return Reach(
+            first=first,
+            first_scope=first_scope,
+            whole=whole - around.origin,
+            whole_scope=whole_scope - around.scope_origin,
+        )
+
+    def moved(self, means: Float64) -> Moved:
+        """Class means (n, d) that came or went, to be held against the reach of rows."""
+        return Moved(means, self.first, self.whole)
+
+
+def _some(choices: Choices, rows: npt.NDArray[np.bool_]) -> Choices:
+    return Choices(**{field: getattr(choices, field)[rows] for field in Choices.__dataclass_fields__})
 
 
 def _replaced(choices: Choices, rows: npt.NDArray[np.bool_], others: Choices) -> Choices:

@@ -9,6 +9,7 @@ the order in which tasks came. How good it is and what it saves, in numbers: doc
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -37,6 +38,14 @@ class Fit:
     whitening: Whitening
     scope_whitening: Whitening  # of the same origin
     background: ManyMeans
+
+    @property
+    def digest(self) -> str:
+        """The same for fits that measure the same."""
+        hashed = hashlib.sha256()
+        for array in (self.whitening.origin, self.whitening.matrix, self.background.whitening):
+            hashed.update(np.ascontiguousarray(array).data)
+        return hashed.hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +120,11 @@ class KeptSpace:
 
     @property
     def white_means(self) -> _WhitenedWhenAsked:
-        return _WhitenedWhenAsked(self.whitening, self.means)
+        return _WhitenedWhenAsked(self.whitening, self.placed, self._centroids)
+
+    @property
+    def fit_digest(self) -> str:
+        return self.fit.digest
 
     def shrunk(self, share: float) -> KeptSpace:
         if share != self.shrinkage:
@@ -175,15 +188,20 @@ class KeptClasses:
 
 
 class _WhitenedWhenAsked:
-    """Whitened class means, of which few are ever asked for."""
+    """Whitened class means, of which few are ever asked for: only their tasks' centroids are read."""
 
-    def __init__(self, whitening: Whitening, means: Float64) -> None:
+    def __init__(self, whitening: Whitening, placed: Sequence[Placed], centroids: Mapping[str, Centroids]) -> None:
         self._whitening = whitening
-        self._means = means
+        self._names = [one.name for one in placed]
+        self._starts = np.cumsum([0, *(one.classes for one in placed)])
+        self._centroids = centroids
 
     def __getitem__(self, columns_and_features: tuple[Int64, slice], /) -> Float64:
-        means = self._means[columns_and_features]  # (C, b)
-        return self._whitening.leading(means.shape[1]).apply(means)
+        columns, features = columns_and_features
+        tasks = np.searchsorted(self._starts, columns, side="right") - 1
+        means = {task: self._centroids[self._names[task]].means[:, features] for task in np.unique(tasks)}
+        some = np.stack([means[task][column - self._starts[task]] for task, column in zip(tasks, columns, strict=True)])
+        return self._whitening.leading(some.shape[1]).apply(some)
 
 
 def fit_space(

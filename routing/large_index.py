@@ -178,13 +178,14 @@ class LargeIndex:
 
     def _among_frozen(self, points: Float32, k: int, asked: npt.NDArray[np.bool_] | None) -> Nearest:
         frozen, kept = self._parts.frozen, self._parts.kept
+        share = 1.0 if asked is None else np.count_nonzero(kept & asked[: len(kept)]) / max(1, len(kept))
         asked = kept if asked is None else kept & asked[: len(kept)]
         there = int(np.count_nonzero(asked))
         wanted = min(k, there)
         if frozen is None or wanted == 0:
             return _nothing(len(points))
         cells = int(frozen.nlist)
-        probes = min(cells, math.ceil(cells * _PROBED_SHARE * len(asked) / there))
+        probes = min(cells, math.ceil(cells * _PROBED_SHARE / share))
         distances, columns = _search(frozen, points, wanted, asked, probes)
         short = np.flatnonzero((columns < 0).any(axis=1))  # faiss fills up with row -1 where its cells hold too few
         if len(short):

@@ -12,11 +12,11 @@ are nearest without it are scored so. Why this corner, in numbers: docs/decision
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from scipy.linalg.lapack import dtrtri
 
 from routing.distance import squared_distances
 from routing.neighbours import Neighbours
@@ -41,12 +41,18 @@ class WhiteMeans(Protocol):
         """(C, b), the leading b features of these class means."""
 
 
+class Shapes(Protocol):
+    """Of every task, by its number; an index beyond them is never asked for."""
+
+    def __getitem__(self, task: int, /) -> Shape | None: ...
+
+
 class OwnCovariances:
     """The covariances of all tasks of a portfolio. Never changes once it is made."""
 
     def __init__(
         self,
-        shapes: Sequence[Shape | None],
+        shapes: Shapes,
         share: float,
         whitening: Whitening,
         means: WhiteMeans,
@@ -95,6 +101,21 @@ class OwnCovariances:
         return self._made[task]
 
 
+def farthest_scored(distances: Float64, tasks: Int64) -> Float64:
+    """(N,): how far the RESCORED-th nearest task is, by its nearest class; infinite where there are fewer.
+
+    Args:
+        distances, tasks: (N, k), of each row's classes, and the tasks they belong to.
+    """
+    order = np.argsort(distances, axis=1, kind="stable")
+    found = np.full(len(distances), np.inf)
+    for row, line in enumerate(np.take_along_axis(tasks, order, axis=1)):
+        _, firsts = np.unique(line, return_index=True)  # where each task comes first
+        if len(firsts) >= RESCORED:
+            found[row] = distances[row, order[row, np.sort(firsts)[RESCORED - 1]]]
+    return found
+
+
 class _Own:
     """One task's Σ_t, and the corners u_c of its class means (C, b), of which the first has the number `first`."""
 
@@ -105,7 +126,9 @@ class _Own:
         corner = whitening.matrix[: self._width, : self._width]
         own = corner @ (shape.scatter / shape.degrees) @ corner.T
         lower = np.linalg.cholesky((1 - share) * np.eye(self._width) + share * own)
-        self._whitening = np.linalg.inv(lower).T  # (b, b)
+        inverse, failed = dtrtri(lower, lower=1)
+        assert failed == 0  # a Cholesky factor has no zero on its diagonal
+        self._whitening = inverse.T  # (b, b)
         self._log_determinant = 2 * float(np.log(np.diag(lower)).sum())
 
     def corrections(self, points: Float64) -> Float64:

@@ -19,11 +19,13 @@ import numpy as np
 
 from routing.decision import Choices, Decision, NearestClass, reason_of
 from routing.neighbours import FEW, Neighbours
-from routing.own import OwnCovariances, Shape
+from routing.own import OwnCovariances, Shape, farthest_scored
 from routing.probability import task_log_probabilities, task_log_probabilities_of_nearest
+from routing.reach import Surroundings
+from routing.scope import InScope
 from routing.space import ExactSpace, Space
 from routing.statistics import Centroids, Float64, FloatArray, Int64, Totals, check_features
-from routing.whitening import Covariance, fit_covariance
+from routing.whitening import Covariance, Whitening, fit_covariance
 
 _ROWS_AT_ONCE = 1024  # bounds the memory of a batch: (rows, class means) in float64
 MOST_OWN = 128  # tasks up to which each has a covariance of its own; beyond, they would take too much memory
@@ -35,8 +37,10 @@ class _Seen:
     """What one batch gives, before it is put into words."""
 
     near: Neighbours  # under the shared covariance
+    scored: Neighbours  # some tasks under their own
+    origin: Float64  # (N,), squared distance of the origin
     probabilities: Float64  # (N, T of those allowed)
-    in_scope: Float64  # (N,)
+    in_scope: InScope
     closest: Int64  # (N,), the column of the nearest class mean
 
 
@@ -93,7 +97,7 @@ class CentroidRouter:
         self._task_of_class = np.repeat(np.arange(len(sizes)), sizes)  # (K,)
         self._starts = np.cumsum([0, *sizes[:-1]])  # (T,), the column where each task begins
         may_own = len(tasks) <= MOST_OWN  # where they may not, no centroids are asked for that the space has already
-        self._shapes = [_shape_of(centroids) for centroids in tasks.values()] if may_own else None
+        self._shapes = _Shapes(tasks, self.width) if may_own else None
         self._own = self._own_covariances()
 
     def calibrated(self, settings: Calibration) -> CentroidRouter:
@@ -130,7 +134,7 @@ class CentroidRouter:
         other._covariance = self._covariance.leading(width)
         other._space = self._space.leading(width)
         if self._shapes is not None:
-            other._shapes = [one if one is not None and len(one.scatter) <= width else None for one in self._shapes]
+            other._shapes = self._shapes.leading(width)
         other._own = other._own_covariances()
         return other
 
@@ -151,6 +155,26 @@ class CentroidRouter:
     @property
     def settings(self) -> Calibration:
         return self._settings
+
+    @property
+    def temperature(self) -> float:
+        """τ, of P(task | x)."""
+        return self._settings.temperature
+
+    @property
+    def whitening(self) -> Whitening:
+        """The way into the space where the router measures."""
+        return self._space.whitening
+
+    @property
+    def scope_whitening(self) -> Whitening:
+        """The way into that of the in-scope score."""
+        return self._space.scope.whitening
+
+    @property
+    def fit_digest(self) -> str | None:
+        """Of what is kept while tasks come and go; None where nothing is."""
+        return self._space.fit_digest
 
     @property
     def may_own(self) -> bool:
@@ -195,10 +219,23 @@ class CentroidRouter:
 
     def choose(self, features: FloatArray) -> Choices:
         """What `route` would choose among all tasks, for many rows at once. ValueError as from `route`."""
+        return self._choices(self._seen_among_all(features))
+
+    def survey(self, features: FloatArray) -> tuple[Choices, Surroundings]:
+        """What `choose` gives, and how far the class means are that it rests on. ValueError as from `route`."""
+        batches = self._seen_among_all(features)
+        around = [self._surroundings(seen) for seen in batches]
+        fields = Surroundings.__dataclass_fields__
+        together = {field: np.concatenate([getattr(one, field) for one in around]) for field in fields}
+        return self._choices(batches), Surroundings(**together)
+
+    def _seen_among_all(self, features: FloatArray) -> list[_Seen]:
         everything = self._numbers(self._names)
-        batches = [self._see(some, everything) for some in self._batches(features)]
+        return [self._see(some, everything) for some in self._batches(features)]
+
+    def _choices(self, batches: Sequence[_Seen]) -> Choices:
         probabilities = np.concatenate([seen.probabilities for seen in batches])
-        in_scope = np.concatenate([seen.in_scope for seen in batches])
+        in_scope = np.concatenate([seen.in_scope.scores for seen in batches])
         closest = np.concatenate([seen.closest for seen in batches])
         nearest_tasks = self._task_of_class[closest]
         best_two = -np.sort(-probabilities, axis=1)[:, :2]
@@ -210,6 +247,22 @@ class CentroidRouter:
             abstain=in_scope < self._settings.threshold,
             nearest_tasks=nearest_tasks,
             nearest_classes=closest - self._starts[nearest_tasks],
+        )
+
+    def _surroundings(self, seen: _Seen) -> Surroundings:
+        distances, tau = seen.near.squared_distances, self._settings.temperature
+        nearest = distances.min(axis=1)
+        scores = seen.scored.squared_distances / (-2 * tau)
+        best = scores.max(axis=1)
+        looked_at_all = distances.shape[1] == len(self._task_of_class)
+        return Surroundings(
+            origin=seen.origin,
+            nearest=nearest,
+            scored=nearest if self._own is None else farthest_scored(distances, self._task_of_class[seen.near.columns]),
+            farthest=np.full(len(nearest), np.inf) if looked_at_all else distances.max(axis=1),
+            together=-2 * tau * (best + np.log(np.exp(scores - best[:, None]).sum(axis=1))),
+            scope_origin=seen.in_scope.origin,
+            scope_nearest=seen.in_scope.nearest,
         )
 
     def class_distances(self, points: Float64) -> Neighbours:
@@ -232,7 +285,7 @@ class CentroidRouter:
     def in_scope_scores(self, features: FloatArray) -> Float64:
         """(N,), higher is more in scope: how much nearer the nearest class is than the background of all examples."""
         columns = self._columns(self._numbers(self._names))
-        return np.concatenate([self._space.scope.scores(some, columns) for some in self._batches(features)])
+        return np.concatenate([self._space.scope.look(some, columns).scores for some in self._batches(features)])
 
     def _see(self, features: FloatArray, chosen: Int64) -> _Seen:
         columns = self._columns(chosen)
@@ -242,8 +295,10 @@ class CentroidRouter:
         closest = near.squared_distances.argmin(axis=1)
         return _Seen(
             near=near,
+            scored=scored,
+            origin=np.einsum("nd,nd->n", points, points),
             probabilities=np.exp(self._log_probabilities(scored, chosen)),
-            in_scope=self._space.scope.scores(features, columns),
+            in_scope=self._space.scope.look(features, columns),
             closest=near.columns[np.arange(len(features)), closest],
         )
 
@@ -260,7 +315,7 @@ class CentroidRouter:
         """Args: best_first: (T,), places within `chosen`; nearest: (k,), places among the classes looked at."""
         names = tuple(self._names[chosen[task]] for task in best_first)
         scores = tuple(seen.probabilities[row, best_first].tolist())
-        in_scope = float(seen.in_scope[row])
+        in_scope = float(seen.in_scope.scores[row])
         columns, distances = seen.near.columns[row, nearest], seen.near.squared_distances[row, nearest]
         near = tuple(self._named(int(column), float(far)) for column, far in zip(columns, distances, strict=True))
         called = self._class_names.get(near[0].task)
@@ -349,6 +404,26 @@ def _check_settings(settings: Calibration) -> None:
         raise ValueError(f"shrinkage must be a share from 0 to 1, got {settings.shrinkage}")
     if not 0 <= settings.own_share < 1:
         raise ValueError(f"own share must be from 0 to below 1, got {settings.own_share}")
+
+
+class _Shapes:
+    """Of every task's own covariance, each read when it is first needed."""
+
+    def __init__(self, tasks: Mapping[str, Centroids], width: int, read: dict[int, Shape | None] | None = None) -> None:
+        self._tasks = tasks
+        self._names = list(tasks)
+        self._width = width
+        self._read = {} if read is None else read  # by task; read twice at worst, by two threads
+
+    def __getitem__(self, task: int, /) -> Shape | None:
+        if task not in self._read:
+            self._read[task] = _shape_of(self._tasks[self._names[task]])
+        shape = self._read[task]
+        return shape if shape is not None and len(shape.scatter) <= self._width else None
+
+    def leading(self, width: int) -> _Shapes:
+        """As the first features show them."""
+        return _Shapes(self._tasks, width, self._read)
 
 
 def _shape_of(centroids: Centroids) -> Shape | None:

@@ -40,6 +40,15 @@ class Background(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class InScope:
+    """How much inputs are in scope, and where they stand; (N,) each."""
+
+    scores: Float64
+    nearest: Float64  # squared distance of the nearest class mean
+    origin: Float64  # of m₀
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Scope:
     """The in-scope score of a portfolio."""
 
@@ -47,11 +56,12 @@ class Scope:
     index: ClassLookup  # of the class means in that space
     background: Background
 
-    def scores(self, features: FloatArray, columns: Int64) -> Float64:
-        """(N, d) -> (N,), the nearest class looked for among these class means."""
+    def look(self, features: FloatArray, columns: Int64) -> InScope:
+        """Of features (N, d), the nearest class looked for among these class means."""
         points = self.whitening.apply(features)
         nearest = self.index.look(points, columns, nearest=1).squared_distances.min(axis=1)
-        return np.asarray(self.background.squared_distances(points) / BACKGROUND_FACTOR - nearest)
+        scores = self.background.squared_distances(points) / BACKGROUND_FACTOR - nearest
+        return InScope(scores=scores, nearest=nearest, origin=np.einsum("nd,nd->n", points, points))
 
 
 def fit_scope(whitening: Whitening, means: Float64, counts: Int64, few: int) -> Scope:

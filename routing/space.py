@@ -35,6 +35,10 @@ class Space(Protocol):
         """Whether it was fitted to earlier class means, so that its shrinkage cannot be another."""
 
     @property
+    def fit_digest(self) -> str | None:
+        """Of what is kept while tasks come and go; None where nothing is."""
+
+    @property
     def whitening(self) -> Whitening:
         """The way into it."""
 
@@ -77,6 +81,7 @@ class ExactSpace:
     white_means: Float64
     index: ClassIndex
     is_kept: bool = False
+    fit_digest: None = None
 
     @classmethod
     def of(cls, covariance: Covariance, tasks: Sequence[Centroids], shrinkage: float, few: int) -> ExactSpace:
@@ -110,17 +115,14 @@ class ExactSpace:
         return replace(self, shrinkage=share, whitening=whitening, white_means=white_means, index=index)
 
     def leading(self, width: int) -> ExactSpace:
-        covariance, means = self.covariance.leading(width), self.means[:, :width]
-        scope_means = self.scope_means[:, :width]
-        whitening = covariance.whitening(self.shrinkage)
-        white_means = whitening.apply(means)
+        scope_means, white_means = self.scope_means[:, :width], np.ascontiguousarray(self.white_means[:, :width])
         return replace(
             self,
-            covariance=covariance,
-            means=means,
+            covariance=self.covariance.leading(width),
+            means=self.means[:, :width],
             scope_means=scope_means,
             scope=fit_scope(self.scope.whitening.leading(width), scope_means, self.counts, self.few),
-            whitening=whitening,
+            whitening=self.whitening.leading(width),
             white_means=white_means,
             index=ClassIndex(white_means, few=self.few),
         )

@@ -53,9 +53,9 @@ class Covariance:
         share = max(share, _LEAST_SHRINKAGE)
         shrunk = (1 - share) * self.matrix
         shrunk[np.diag_indices(len(shrunk))] += share * self.mean_variance
-        inverse, failed = dtrtri(np.linalg.cholesky(shrunk), lower=1)
+        inverse, failed = dtrtri(np.linalg.cholesky(shrunk), lower=1)  # what is above the diagonal stays 0
         assert failed == 0  # a Cholesky factor has no zero on its diagonal
-        return Whitening(origin=self.origin, matrix=np.tril(inverse))
+        return Whitening(origin=self.origin, matrix=np.ascontiguousarray(inverse))
 
     def leading(self, width: int) -> Covariance:
         """Of the first features alone: shrunk by a share it is the corner of the whole one shrunk by it."""

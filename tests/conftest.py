@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import importlib.util
 import json
+import os
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
+    import torch
+
     from portfolio.hosting.base import Base
+
+TEST_DEVICE = os.environ.get("PORTFOLIO_TEST_DEVICE", "cpu")  # where bases run: docs/decisions/0013-numbers.md
+PRETENDED = "elsewhere"  # a device that this machine need not have: elsewhere.py
 
 # Each theme is a task, each of its keys a label, each word says one label and no other.
 THEMES = {
@@ -32,6 +41,53 @@ THEMES = {
 }
 FILLERS = ("the", "a", "my", "this", "that", "please", "now", "here", "again", "old", "new", "small")
 OUTSIDE = ("violin", "opera", "drum", "flute", "choir", "banjo")  # known to the tokenizer, to no theme
+
+
+def _pretending() -> ModuleType:
+    """The module beside this file."""
+    spec = importlib.util.spec_from_file_location("elsewhere", Path(__file__).with_name("elsewhere.py"))
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[torch.device]:
+    """A device that is not the CPU, as long as the test lasts."""
+    with _pretending().elsewhere() as device:
+        yield device
+
+
+@pytest.fixture(scope="session")
+def test_device() -> Iterator[torch.device]:
+    """Where the bases of all tests run."""
+    import torch
+
+    if TEST_DEVICE != PRETENDED:
+        yield torch.device(TEST_DEVICE)
+        return
+    with _pretending().elsewhere() as device:
+        yield device
+
+
+@pytest.fixture(scope="session", autouse=TEST_DEVICE != "cpu")
+def _bases_on_the_test_device(test_device: torch.device) -> Iterator[None]:
+    """Every base that is loaded runs there."""
+    from portfolio import engine
+    from portfolio.hosting import base
+
+    load = base.load_base
+
+    def load_there(*args: Any) -> Base:
+        return base.twin_of(load(*args), device=test_device)
+
+    with contextlib.ExitStack() as stack:
+        for module in (base, engine):
+            patch = pytest.MonkeyPatch()
+            patch.setattr(module, "load_base", load_there)
+            stack.callback(patch.undo)
+        yield
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +125,9 @@ def tiny_base_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_base(tiny_base_dir: Path) -> Base:
     """The base in `tiny_base_dir`, loaded once for all tests: a host put on it must be detached again."""
-    from portfolio.hosting.base import load_base
+    from portfolio.hosting import base
 
-    return load_base(str(tiny_base_dir))
+    return base.load_base(str(tiny_base_dir))
 
 
 @pytest.fixture(scope="session")

@@ -70,7 +70,7 @@ class Asked:
 def test_rows_at_home_are_scored_by_their_own_adapter(router):
     east = task("east", [EAST_NO, EAST_YES, EAST_YES, EAST_NO], [0, 1, 1, 0], [0, 1, 0, 1])
     nobody = Asked(None)
-    [cell] = measure("step", [east], router, nobody, others=[WEST]).cells
+    [cell] = measure("step", [east], router, nobody, LABELS).cells
     assert (cell.step, cell.task, cell.rows, cell.baseline) == ("step", "east", 4, 0.25)
     assert (cell.oracle, cell.routed, cell.routing, cell.floor) == (0.5, 0.5, 1.0, 1.0)
     assert (cell.coverage, cell.selective, cell.astray_right) == (1.0, 0.5, 0.0)
@@ -81,7 +81,7 @@ def test_rows_that_go_astray_are_asked_only_where_the_other_task_knows_their_lab
     """All of them stand in the west; `no` is unknown there, so only the rows of `yes` are asked."""
     east = task("east", [WEST_YES, WEST_MAYBE, WEST_YES, EAST_NO], [1, 0, 1, 0], [1, 0, 1, 0])
     ask = Asked([True, False])
-    [cell] = measure("step", [east], router, ask, others=[WEST]).cells
+    [cell] = measure("step", [east], router, ask, LABELS).cells
     assert ask.rows == [Astray(row=0, label="yes", chosen="west"), Astray(row=2, label="yes", chosen="west")]
     assert (cell.oracle, cell.routed, cell.routing) == (1.0, 0.5, 0.25)
     assert cell.astray_right == 0.25  # row 0; row 2 was asked and said something else
@@ -90,19 +90,19 @@ def test_rows_that_go_astray_are_asked_only_where_the_other_task_knows_their_lab
 
 def test_where_nobody_can_be_asked_any_more_the_score_is_none_and_never_0(router):
     east = task("east", [WEST_YES, EAST_NO], [1, 0], [1, 0])
-    [cell] = measure("step", [east], router, Asked(None), others=[WEST]).cells
+    [cell] = measure("step", [east], router, Asked(None), LABELS).cells
     assert (cell.routed, cell.selective, cell.astray_right) == (None, None, None)
     assert (cell.oracle, cell.routing, cell.coverage) == (1.0, 0.5, 1.0)
 
 
 def test_a_label_that_train_lacks_is_always_wrong(router):
     east = task("east", [EAST_NO, WEST_YES], [UNKNOWN_LABEL, UNKNOWN_LABEL], [0, 1])
-    [cell] = measure("step", [east], router, Asked(None), others=[WEST]).cells
+    [cell] = measure("step", [east], router, Asked(None), LABELS).cells
     assert (cell.oracle, cell.routed, cell.floor) == (0.0, 0.0, 0.0)
 
 
 def test_without_test_rows_nothing_is_scored(router):
-    [cell] = measure("step", [task("east", [], [], [])], router, Asked(None), others=[WEST]).cells
+    [cell] = measure("step", [task("east", [], [], [])], router, Asked(None), LABELS).cells
     assert cell.rows == 0
     assert (cell.oracle, cell.routed, cell.routing, cell.coverage, cell.selective, cell.floor) == (None,) * 6
 
@@ -113,7 +113,7 @@ def test_what_is_abstained_on_counts_for_coverage_and_not_for_the_rest(router):
     assert max(scores[2:]) < min(scores[:2])
     strict = with_threshold(router, float(min(scores[:2])))
     east = task("east", points, labels, [0, 1, 0, 1])
-    [cell] = measure("step", [east], strict, Asked([False, False]), others=[WEST]).cells
+    [cell] = measure("step", [east], strict, Asked([False, False]), LABELS).cells
     assert (cell.coverage, cell.selective) == (0.5, 1.0)
     assert cell.oracle == 0.5
 
@@ -124,7 +124,7 @@ def test_a_row_that_the_first_look_is_sure_of_goes_where_that_look_says():
     sure = FirstLook(margin=0.5, in_scope=-np.inf, temperature=1.0)
     east = task("east", [(-10, 300), (0, 300)], [0, 0], [0, 0])
     cells = [
-        measure("step", [east], with_threshold(make_router(1, look), 0.0), Asked([]), others=[WEST]).cells[0]
+        measure("step", [east], with_threshold(make_router(1, look), 0.0), Asked([]), LABELS).cells[0]
         for look in (sure, None)
     ]
     assert [(cell.routing, cell.coverage) for cell in cells] == [(0.5, 1.0), (0.0, 0.0)]
@@ -135,7 +135,7 @@ def test_what_became_of_each_row_is_kept(router):
     points = [WEST_YES, EAST_NO, (-0.1, 6), (0, -400)]
     east = task("east", points, [1, 0, 1, 0], [1, 1, 1, 0])
     strict = with_threshold(router, float(min(router.whole.in_scope_scores(np.array(points[:3], dtype=np.float32)))))
-    outcomes = measure("step", [east], strict, Asked([True, False]), others=[WEST]).outcomes
+    outcomes = measure("step", [east], strict, Asked([True, False]), LABELS).outcomes
     east_number, west_number = outcomes.number("east"), outcomes.number("west")
     [rows] = outcomes.tasks
     assert rows.task == "east"
@@ -153,12 +153,12 @@ def test_what_became_of_each_row_is_kept(router):
 
 def test_a_row_that_nobody_could_be_asked_about_is_neither_right_nor_wrong(router):
     east = task("east", [WEST_YES, WEST_MAYBE, EAST_NO], [1, 0, 0], [1, 0, 0])
-    [rows] = measure("step", [east], router, Asked(None), others=[WEST]).outcomes.tasks
+    [rows] = measure("step", [east], router, Asked(None), LABELS).outcomes.tasks
     assert rows.right.tolist() == [UNASKED, 0, 1]
 
 
 def test_a_task_without_test_rows_has_outcomes_of_no_row(router):
-    [rows] = measure("step", [WEST], router, Asked(None)).outcomes.tasks
+    [rows] = measure("step", [WEST], router, Asked(None), LABELS).outcomes.tasks
     assert (rows.task, len(rows.own_right), len(rows.lead)) == ("west", 0, 0)
 
 

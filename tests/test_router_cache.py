@@ -31,6 +31,7 @@ QUERIES = np.concatenate([TASKS[name][0].means for name in NAMES[:30]]).astype(n
 
 @pytest.fixture(autouse=True)
 def _few_are_many(monkeypatch):
+    monkeypatch.setattr("portfolio.router_cache.MOST_EXACT", 10)
     monkeypatch.setattr("portfolio.router_cache.FLAT", 10)
 
 

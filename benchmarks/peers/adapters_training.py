@@ -1,42 +1,28 @@
-"""Training speed of the `adapters` library; started by `add_task.py` in the library's own environment.
-
-Speaks JSON lines: first says who it is and what it can run, then for every `{"data": …, "name": …}` on standard input
-runs that contestant over all rows once and answers `{"seconds": …}`.
-"""
+"""Training speed of the `adapters` library; started by `add_task.py` in the library's own environment, see `serve`."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-import warnings
 from collections.abc import Sequence
 
 import adapters
 import torch
 import transformers
 from adapters import SeqBnConfig
-from training_rig import DATA, FULL, Learner, batches_of, full_fine_tuning, load_model, make_rows
+from training_rig import FULL, Learner, full_fine_tuning, load_model, quiet_standard_output, serve
 
 
 def main() -> None:
     arguments = _arguments()
-    answers, sys.stdout = sys.stdout, sys.stderr  # whatever a library prints must not mix with the answers
-    warnings.filterwarnings("ignore")
+    answers = quiet_standard_output()
     torch.set_num_threads(arguments.threads)
-    contestants = _contestants(arguments.base, arguments.ranks)
-    batches = {data: batches_of(make_rows(data, arguments.rows), arguments.batch_size) for data in DATA}
     versions = {
         "adapters": adapters.__version__,
         "torch": torch.__version__,
         "transformers": transformers.__version__,
-        "attention": contestants[FULL].model.config._attn_implementation,
     }
-    print(json.dumps({"versions": versions, "contestants": list(contestants)}), file=answers, flush=True)
-    for line in sys.stdin:
-        asked = json.loads(line)
-        seconds = contestants[asked["name"]].epoch(batches[asked["data"]])
-        print(json.dumps({"seconds": seconds}), file=answers, flush=True)
+    contestants = _contestants(arguments.base, arguments.ranks)
+    serve(contestants, arguments.rows, arguments.batch_size, versions, answers)
 
 
 def _contestants(base: str, ranks: Sequence[int]) -> dict[str, Learner]:

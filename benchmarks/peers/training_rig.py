@@ -1,14 +1,18 @@
-"""What both processes of `add_task.py` share: made-up rows, a plain training loop, full fine-tuning, the head alone.
+"""What all processes of `add_task.py` share: made-up rows, a plain training loop, full fine-tuning, the head alone.
 
-Knows torch and plain transformers only, so that it also runs in the other library's environment.
+Knows torch and plain transformers only, so that it also runs in the other libraries' environments.
 """
 
 from __future__ import annotations
 
+import json
 import random
+import sys
 import time
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TextIO
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +26,8 @@ LEARNING_RATE = 1e-4
 CLIP = 1.0
 FULL = "full fine-tuning"
 HEAD = "head only"
+LORA_RANK = 8
+LORAS = {"query and value": ["query", "value"], "every linear layer": []}  # where it acts; none named: everywhere
 DATA = {"fixed": "every row 32 tokens", "mixed": "rows of 8 to 30 tokens, most about 13, in batches of like length"}
 
 
@@ -76,7 +82,8 @@ class Learner:
 
     def epoch(self, batches: Sequence[Batch]) -> float:
         """Seconds to learn from every batch once."""
-        began = time.perf_counter()
+        now = clock()
+        began = now()
         for batch in batches:
             states = self.model(input_ids=batch.ids, attention_mask=batch.mask).last_hidden_state
             kept = batch.mask[:, :, None].to(states.dtype)
@@ -86,7 +93,12 @@ class Learner:
             nn.utils.clip_grad_norm_(self.weights, CLIP)
             self.optimizer.step()
             loss.item()
-        return time.perf_counter() - began
+        return now() - began
+
+
+def clock() -> Callable[[], float]:
+    """Processor time with one thread, which other programs hardly touch; with more, the time that passes."""
+    return time.process_time if torch.get_num_threads() == 1 else time.perf_counter
 
 
 def load_model(directory: str) -> BertModel:
@@ -106,3 +118,27 @@ def head_only(directory: str) -> Learner:
     model = load_model(directory)
     model.requires_grad_(False)
     return Learner(model)
+
+
+def serve(
+    contestants: Mapping[str, Learner], rows: int, batch_size: int, versions: Mapping[str, str], answers: TextIO
+) -> None:
+    """Say who is there; then for every `{"data": …, "name": …}` on standard input answer the seconds of one epoch."""
+    batches = {data: batches_of(make_rows(data, rows), batch_size) for data in DATA}
+    attention = contestants[FULL].model.config._attn_implementation
+    print(
+        json.dumps({"versions": {**versions, "attention": attention}, "contestants": list(contestants)}),
+        file=answers,
+        flush=True,
+    )
+    for line in sys.stdin:
+        asked = json.loads(line)
+        seconds = contestants[asked["name"]].epoch(batches[asked["data"]])
+        print(json.dumps({"seconds": seconds}), file=answers, flush=True)
+
+
+def quiet_standard_output() -> TextIO:
+    """Where answers go; whatever a library prints goes to the error output, and must not mix with them."""
+    answers, sys.stdout = sys.stdout, sys.stderr
+    warnings.filterwarnings("ignore")
+    return answers

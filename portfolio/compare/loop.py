@@ -44,10 +44,11 @@ class Lesson:
 
     def cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Among the known classes alone. Args: logits: (rows, classes of the world); labels: (rows,)."""
-        return functional.cross_entropy(masked(logits, self.known), labels, ignore_index=UNKNOWN_LABEL)
+        known = masked(logits, self.known)
+        return functional.cross_entropy(known, labels.to(logits.device), ignore_index=UNKNOWN_LABEL)
 
     def score(self, logits: Tensor, labels: Tensor) -> tuple[float, float]:
-        """Accuracy in [0, 1], then minus the mean loss, which decides between equal accuracies."""
+        """Accuracy in [0, 1], then minus the mean loss, which decides between equal accuracies; all on the CPU."""
         right = best_of(logits, self.known) == labels.numpy()
         return float(right.mean()), -self.cross_entropy(logits, labels).item()
 
@@ -67,7 +68,7 @@ def masked(logits: Tensor, classes: Sequence[int]) -> Tensor:
     """(rows, classes of the world): minus infinity for all others, so that they get no probability and no gradient."""
     others = torch.ones(logits.shape[1], dtype=torch.bool)
     others[list(classes)] = False
-    return logits.masked_fill(others, -math.inf)
+    return logits.masked_fill(others.to(logits.device), -math.inf)
 
 
 def plain_loss(trainee: Trainee, lesson: Lesson) -> Loss:
@@ -103,7 +104,8 @@ def train(trainee: Trainee, lesson: Lesson, loss: Loss, judging: Labelled | None
     total = settings.epochs * math.ceil(len(lesson.rows.prepared) / settings.batch_size)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warm_up_and_decay(total, _DEFAULTS.warmup))
     best, best_score = None, (-1.0, -math.inf)
-    with torch.random.fork_rng(devices=[]):
+    drawing = [tensors[0].device] if tensors[0].device.type == "cuda" else []
+    with torch.random.fork_rng(devices=drawing):
         torch.manual_seed(int(lesson.generator("dropout").integers(2**63)))
         for _ in range(settings.epochs):
             for rows in shuffled_batches(lesson.rows.prepared, settings.batch_size, order):

@@ -7,22 +7,20 @@ of unit length.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from portfolio.compare.contestant import Int64
-from portfolio.hosting.base import Base
+from portfolio.hosting.base import Base, twin_of
 from portfolio.hosting.encode import batches_of_like_length, pad
 from portfolio.hosting.host import Host
 from portfolio.hosting.plan import NO_ADAPTER
 from portfolio.hosting.ready import shared
 from portfolio.hosting.trunk import Prepared
-from portfolio.hosting.weights import AdapterWeights, Head
+from portfolio.hosting.weights import AdapterWeights, Head, placed
 from portfolio.methods.config import AdapterConfig
 from portfolio.running import BATCH_ROWS, BATCH_TOKENS, logits_of, run_rows
 
@@ -43,11 +41,12 @@ class OneAdapter:
     def __init__(self, host: Host, config: AdapterConfig, classes: int, seed: int) -> None:
         generator = torch.Generator().manual_seed(seed)
         self._host = host
-        self.adapter = AdapterWeights(
+        fresh = AdapterWeights(
             config=config,
             sites={site.key: config.fresh(site.shape, generator) for site in host.sites_for(config)},
-            head=zero_head(classes, host.feature_width),
+            head=zero_head(classes, host),
         )
+        self.adapter = placed(fresh, host.device)
 
     def tensors(self) -> Mapping[str, Tensor]:
         return tensors_of(self.adapter)
@@ -64,7 +63,7 @@ class WholeBase:
         base = _copied(host.base)
         # it is never handed kept states of a trunk, so every block runs and learns
         self._host = Host(base, trunk=0, pooling=host.pooling, feature_blocks=host.feature_blocks)
-        self._head = zero_head(classes, host.feature_width)
+        self._head = zero_head(classes, host)
         self._weights = dict(base.model.requires_grad_(True).named_parameters())
 
     def tensors(self) -> Mapping[str, Tensor]:
@@ -84,24 +83,24 @@ def tensors_of(adapter: AdapterWeights) -> dict[str, Tensor]:
     return {**named, **_named(adapter.head)}
 
 
-def zero_head(classes: int, width: int) -> Head:
-    """A head that says the same of every class."""
-    return Head(torch.zeros(classes, width), torch.zeros(classes))
+def zero_head(classes: int, host: Host) -> Head:
+    """A head on a host's features that says the same of every class."""
+    return Head(torch.zeros(classes, host.feature_width, device=host.device), torch.zeros(classes, device=host.device))
 
 
 def logits_of_all(trainee: Trainee, prepared: Prepared) -> Tensor:
-    """(rows, classes): every row, in order, without gradients."""
+    """(rows, classes) on the CPU: every row, in order, without gradients."""
     batches = batches_of_like_length([len(row.ids) for row in prepared.encoded], BATCH_ROWS, BATCH_TOKENS)
     classes = len(list(trainee.tensors().values())[-1])
     out = torch.zeros(len(prepared), classes)
     with torch.no_grad():
         for rows in batches:
-            out[rows] = trainee.logits(prepared, rows, training=False)
+            out[rows] = trainee.logits(prepared, rows, training=False).cpu()
     return out
 
 
 def best_of(logits: Tensor, classes: Sequence[int]) -> Int64:
-    """(rows,): the likeliest among these classes, of equals the first."""
+    """(rows,): the likeliest among these classes, of equals the first. Args: logits: (rows, classes), on the CPU."""
     numbers = torch.tensor(classes, dtype=torch.int64)
     best: Int64 = numbers[logits[:, numbers].argmax(1)].numpy()
     return best
@@ -128,11 +127,8 @@ def _named(head: Head) -> dict[str, Tensor]:
 
 
 def _copied(base: Base) -> Base:
-    """The same weights in a model of its own. It is built anew, as a deep copy would take the slots of hosts along."""
-    config = copy.deepcopy(base.model.config)
-    with torch.random.fork_rng(devices=[]):
-        model = type(base.model)(config)
-    if getattr(model, "pooler", None) is not None:
-        setattr(model, "pooler", None)  # noqa: B010  # as the base has none
-    model.load_state_dict(base.model.state_dict())
-    return replace(base, model=model)
+    """The base with weights of its own, without the slots of any host."""
+    own = twin_of(base)
+    for weight in own.model.parameters():
+        weight.data = weight.data.clone()
+    return own

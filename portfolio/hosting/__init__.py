@@ -1,6 +1,7 @@
 """A frozen base that hosts adapters.
 
 base.py    load a base, freeze it, fingerprint it
+numbers.py a base made to run on a device, with other numbers, compiled
 sites.py   where adapters can act: all knowledge of Hugging Face module names
 plan.py    which update acts where, for one forward pass: an immutable value
 host.py    the base with slots at its sites, and a trunk that can be skipped

@@ -45,7 +45,7 @@ def attend(host: Host, updates: Updates, batch: Batch, trunk: Trunk | None = Non
         key: (_Watched(fusion, seen[key]),) for key, fusion in _fusions(updates).items()
     }
     host.run(batch, Plan({**updates, **watched}), trunk=trunk)
-    mask = batch.attention_mask.to(next(iter(seen.values()))[0].dtype)
+    mask = batch.attention_mask.to(next(iter(seen.values()))[0])
     share = mask / mask.sum(1, keepdim=True)  # (batch, time)
     by_block: dict[int, list[Tensor]] = {}
     for key, (weights,) in seen.items():

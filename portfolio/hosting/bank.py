@@ -1,41 +1,58 @@
-"""The adapters now in memory, stacked per site, so that one batch can use any number of them.
+"""The adapters now in memory, so that one batch can use any number of them.
 
-At each site there is one stack per activation: `down` (capacity, rank, in) and `up` (capacity, rank, out), narrower
-adapters padded with zeros, row 0 all zeros for rows of a batch that have no adapter there. A plan for a mixed batch holds the
-stacks as they are now and, for each row of the batch, which rows of the stack it uses; the slots gather and do one
-batched product. Stacks grow by doubling into new tensors and a freed row is never written again before that, so plans in flight
-stay whole while adapters come and go. Nothing here walks over the model.
+At each site there are matrices for each activation: `down` (rows, in) and `up` (rows, out), of which an adapter of rank r has r
+rows (pages.py). A plan for a mixed batch holds the matrices as they are now and, for each row of the batch, which of their
+rows it uses; the slots do one batched product (per_row.py). Plans in flight stay whole while adapters come and go. Nothing here
+walks over the model.
 
-Adapters made of others (fusions, stacks) are no rows of a stack: each acts on its own rows of the batch, one after the other.
+The bias of an up-projection is one more row, whose hidden value is the same for every input: f(0 x + 1) = f(1), up = c / f(1).
+
+A fusion, and an adapter on top of another, is more than such rows: it acts on its own rows of the batch, one after the other.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from fusion.members import Member
 from portfolio.errors import Conflict, NotFound
-from portfolio.hosting.heads import Heads, HeadStack
-from portfolio.hosting.plan import PerRow, Plan, Selected, Shared, Update
+from portfolio.hosting.groups import pairs_of
+from portfolio.hosting.heads import Heads
+from portfolio.hosting.pages import Leases, Pages
+from portfolio.hosting.per_row import PerRow
+from portfolio.hosting.plan import Blended, OnTop, Plan, Selected, Shared, Update
 from portfolio.hosting.ready import Pass, Updates
-from portfolio.methods.low_rank import LowRank
+from portfolio.methods.low_rank import ACTIVATIONS, LowRank
 
 Mix = tuple[tuple[str, float], ...]  # adapters of one row with their weights; empty: the bare base
+_Key = tuple[str, str]  # site key, activation
+_HEADS = ("head", "")
 
 
 class Bank:
-    """Adapters by reference (`name@version`), ready to be planned with."""
+    """Adapters by reference (`name@version`), ready to be planned with. Several threads may use it at once."""
 
-    def __init__(self) -> None:
-        self._stacks: dict[tuple[str, str], _Stack] = {}  # (site key, activation)
+    def __init__(
+        self, *, dtype: torch.dtype | None = None, device: torch.device | None = None, most_bytes: int | None = None
+    ) -> None:
+        """
+        Args:
+            dtype: of what adapters compute; their own by default. Heads keep their own in any case.
+            device: where they are kept; theirs by default.
+            most_bytes: what `has_room` judges by; no limit by default.
+        """
+        self._dtype, self._device = dtype, device
+        self._most_bytes = most_bytes
+        self._pages: dict[_Key, Pages] = {}
         self._composed: dict[str, Updates] = {}
-        self._adapters: dict[str, tuple[str, ...]] = {}  # reference -> site keys, in order of arrival
+        self._adapters: dict[str, tuple[_Key, ...]] = {}  # reference -> where it has rows, in order of arrival
+        self._biased: set[_Key] = set()
+        self._leases = Leases()
         self._lock = threading.Lock()
-        self._heads = HeadStack()
 
     def __contains__(self, ref: str) -> bool:
         return ref in self._adapters
@@ -44,25 +61,45 @@ class Bank:
     def refs(self) -> tuple[str, ...]:
         return tuple(self._adapters)
 
+    @property
+    def bytes(self) -> int:
+        """What is set aside for adapters, rows that are free among it."""
+        composed = sum(_bytes_of(updates) for updates in self._composed.values())
+        return composed + sum(pages.bytes for pages in self._pages.values())
+
+    def has_room(self, passes: Sequence[Pass]) -> bool:
+        """Whether these could be added within the limit."""
+        if self._most_bytes is None:
+            return True
+        with self._lock:
+            missing = sum(self._missing_bytes(one) for one in passes)
+            return self.bytes + missing <= self._most_bytes
+
+    def trim(self) -> None:
+        """Set nothing aside beyond what the adapters here need."""
+        with self._lock, torch.inference_mode(False), torch.no_grad():
+            for pages in self._pages.values():
+                pages.trim()
+
     def add(self, ref: str, one: Pass) -> None:
         """Take one pass of an adapter in; what is made of other adapters does not need those here.
 
         Raises:
             Conflict: one of that reference is here already.
         """
-        # stacks made in inference mode could not be written to outside of it
+        # tensors made in inference mode could not be written to outside of it
         with self._lock, torch.inference_mode(False), torch.no_grad():
             if ref in self._adapters:
                 raise Conflict(f"{ref} is in the bank already")
-            plain = _plain(one.updates)
-            if plain is None:
+            made = self._matrices(one)
+            self._make_room(made)
+            for key, matrices in made.items():
+                self._pages[key].put(ref, matrices)
+                if key != _HEADS and any(piece.any() for piece in matrices["down_bias"]):
+                    self._biased.add(key)
+            if _plain(one.updates) is None:
                 self._composed[ref] = one.updates
-            for key, update in (plain or {}).items():
-                if (key, update.activation) not in self._stacks:
-                    self._stacks[key, update.activation] = _Stack(update)
-                self._stacks[key, update.activation].add(ref, update)
-            self._heads.add(ref, one.head)
-            self._adapters[ref] = tuple(one.updates)
+            self._adapters[ref] = tuple(made)
 
     def remove(self, ref: str) -> None:
         """Forget an adapter; plans made before stay valid.
@@ -73,13 +110,12 @@ class Bank:
         with self._lock:
             if ref not in self._adapters:
                 raise NotFound(f"{ref} is not in the bank; it holds {', '.join(self._adapters) or 'nothing'}")
-            for key in [k for k, stack in self._stacks.items() if ref in stack.rows]:
-                self._stacks[key].remove(ref)
-                if not self._stacks[key].rows:
-                    del self._stacks[key]
+            for key in self._adapters.pop(ref):
+                self._pages[key].remove(ref)
+                if not self._pages[key]:
+                    del self._pages[key]
+                    self._biased.discard(key)
             self._composed.pop(ref, None)
-            self._heads.remove(ref)
-            del self._adapters[ref]
 
     def plan(self, mixes: Sequence[Mix]) -> Plan:
         """The plan for a batch whose row i uses mixes[i].
@@ -90,18 +126,13 @@ class Bank:
         with self._lock:
             refs = sorted({ref for mix in mixes for ref, _ in mix})
             self._require(refs)
-            if len(refs) == 1 and all(mix == ((refs[0], 1.0),) for mix in mixes):
-                if refs[0] in self._composed:
-                    return Plan(self._composed[refs[0]])
-                return _plan_of((key[0], stack.shared(refs[0])) for key, stack in self._used(refs))
-            plain = [ref for ref in refs if ref not in self._composed]
-            numbers, weights = _as_arrays(mixes, plain)
+            if len(refs) == 1 and refs[0] in self._composed and all(mix == ((refs[0], 1.0),) for mix in mixes):
+                return Plan(self._composed[refs[0]])
             updates: list[tuple[str, Update]] = []
             for ref in refs:  # before the plain ones, as a stack reads what stands before it
                 if ref in self._composed:
-                    updates += _selected(self._composed[ref], mixes, ref, self._heads.dtype)
-            updates += [(key[0], stack.per_row(plain, numbers, weights)) for key, stack in self._used(plain)]
-            return _plan_of(updates)
+                    updates += _selected(self._composed[ref], mixes, ref)
+            return _plan_of([*updates, *self._per_row(mixes)])
 
     def heads(self, refs: Sequence[str]) -> Heads:
         """The heads for a batch whose row i is answered under refs[i].
@@ -111,25 +142,116 @@ class Bank:
         """
         with self._lock:
             self._require(refs)
-            return self._heads.of(refs)
+            pages, (pairs, heads) = self._pages[_HEADS], pairs_of([(ref,) for ref in refs])
+            return Heads(
+                weight=pages.matrices["weight"],
+                bias=pages.matrices["bias"],
+                rows=pages.rows_of(heads),
+                pairs=pairs,
+                lease=self._leases.take(),
+            )
 
-    def _require(self, refs: Sequence[str]) -> None:
+    def _per_row(self, mixes: Sequence[Mix]) -> list[tuple[str, Update]]:
+        """What the plain adapters do at each site."""
+        plain = [tuple(one for one in mix if one[0] not in self._composed) for mix in mixes]
+        pairs, refs = pairs_of([[ref for ref, _ in mix] for mix in plain])
+        each = [weight for mix in plain for _, weight in mix]
+        weights = None if all(weight == 1 for weight in each) else torch.tensor(each, dtype=torch.float64)
+        lease = self._leases.take()
+        made: list[tuple[str, Update]] = []
+        for key, pages in self._pages.items():
+            rows = pages.rows_of(refs)
+            if key == _HEADS or not rows.size:
+                continue
+            down = pages.matrices["down"]
+            update = PerRow(
+                down=down,
+                down_bias=pages.matrices["down_bias"] if key in self._biased else None,
+                up=pages.matrices["up"],
+                activation=key[1],
+                rows=rows,
+                pairs=pairs,
+                weights=None if weights is None else weights.to(down),
+                lease=lease,
+            )
+            made.append((key[0], update))
+        return made
+
+    def _matrices(self, one: Pass) -> dict[_Key, dict[str, list[Tensor]]]:
+        """The rows of an adapter and its head, in pieces, by where they go."""
+        made = {_HEADS: {"weight": [one.head.weight], "bias": [one.head.bias]}}
+        for key, updates in (_plain(one.updates) or {}).items():
+            made[key] = _side_by_side(updates)
+        return made
+
+    def _missing_bytes(self, one: Pass) -> int:
+        """How much more must be set aside for an adapter."""
+        plain = _plain(one.updates)
+        if plain is None:
+            plain, missing = {}, _bytes_of(one.updates)
+        else:
+            missing = 0
+        needed = {_HEADS: (len(one.head.bias), (one.head.weight.shape[1] + 1) * one.head.weight.itemsize)}
+        for key, updates in plain.items():
+            width_out, width_in = updates[0].up.shape[0], updates[0].down.shape[1]
+            size = updates[0].down.itemsize if self._dtype is None else self._dtype.itemsize
+            needed[key] = (_rows_of(updates), (width_in + width_out + 1) * size)
+        for key, (count, row_bytes) in needed.items():
+            there = self._pages.get(key)
+            missing += row_bytes * (count + 1 if there is None else max(0, count - there.free))  # 1: the row of zeros
+        return missing
+
+    def _make_room(self, made: Mapping[_Key, Mapping[str, Sequence[Tensor]]]) -> None:
+        """For one adapter; and for as many like it as there are here, or as the limit lets in."""
+        for key, matrices in made.items():
+            if key not in self._pages:
+                widths = {name: None if one.ndim == 1 else one.shape[1] for name, (one, *_) in matrices.items()}
+                like = next(iter(matrices.values()))[0]
+                dtype = like.dtype if key == _HEADS or self._dtype is None else self._dtype
+                self._pages[key] = Pages(widths, dtype, self._device or like.device, self._leases)
+        counts = {key: sum(map(len, next(iter(matrices.values())))) for key, matrices in made.items()}
+        if all(self._pages[key].free >= count for key, count in counts.items()):
+            return
+        copies = len(self._adapters) + 1
+        if self._most_bytes is not None:
+            each = sum(count * self._pages[key].row_bytes for key, count in counts.items())
+            copies = max(1, min(copies, (self._most_bytes - self.bytes) // each))
+        for key, count in counts.items():
+            self._pages[key].reserve(copies * count)
+
+    def _require(self, refs: Iterable[str]) -> None:
         missing = [ref for ref in refs if ref not in self._adapters]
         if missing:
             raise NotFound(f"{', '.join(missing)} not in the bank; add it before planning with it")
 
-    def _used(self, refs: Sequence[str]) -> list[tuple[tuple[str, str], _Stack]]:
-        return [(key, stack) for key, stack in self._stacks.items() if any(ref in stack.rows for ref in refs)]
 
-
-def _plain(updates: Updates) -> dict[str, LowRank] | None:
-    """What a plain adapter does at each site; None for one that is made of others."""
-    plain = {}
-    for key, here in updates.items():
-        if len(here) != 1 or not isinstance(here[0], Shared):
-            return None
-        plain[key] = here[0].update
+def _plain(updates: Updates) -> dict[_Key, list[LowRank]] | None:
+    """What plain adapters do, side by side, by site and activation; None for what is more than that."""
+    plain: dict[_Key, list[LowRank]] = {}
+    for site, here in updates.items():
+        for one in here:
+            if not isinstance(one, Shared):
+                return None
+            plain.setdefault((site, one.update.activation), []).append(one.update)
     return plain
+
+
+def _rows_of(updates: Sequence[LowRank]) -> int:
+    """How many rows `_side_by_side` makes of them."""
+    return sum(one.rank for one in updates) + any(one.up_bias is not None for one in updates)
+
+
+def _side_by_side(updates: Sequence[LowRank]) -> dict[str, list[Tensor]]:
+    """Several adapters at one site as rows of `down`, `up` and `down_bias`."""
+    down, up = [one.down for one in updates], [one.up.T for one in updates]
+    bias = [one.down.new_zeros(one.rank) if one.down_bias is None else one.down_bias for one in updates]
+    constants = [one.up_bias for one in updates if one.up_bias is not None]
+    if constants:
+        one = bias[0].new_ones(1)
+        down.append(down[0].new_zeros(1, down[0].shape[1]))
+        up.append(torch.stack(constants).sum(0, keepdim=True) / ACTIVATIONS[updates[0].activation](one))
+        bias.append(one)
+    return {"down": down, "up": up, "down_bias": bias}
 
 
 def _plan_of(updates: Iterable[tuple[str, Update]]) -> Plan:
@@ -139,97 +261,30 @@ def _plan_of(updates: Iterable[tuple[str, Update]]) -> Plan:
     return Plan(by_site)
 
 
-def _selected(updates: Updates, mixes: Sequence[Mix], ref: str, dtype: torch.dtype) -> list[tuple[str, Update]]:
+def _selected(updates: Updates, mixes: Sequence[Mix], ref: str) -> list[tuple[str, Update]]:
     """A composition at its sites, for the rows whose mix names it."""
     used = [(row, weight) for row, mix in enumerate(mixes) for one, weight in mix if one == ref]
     rows = torch.tensor([row for row, _ in used])
     full = all(weight == 1 for _, weight in used)
-    weights = None if full else torch.tensor([weight for _, weight in used], dtype=dtype)
+    weights = None if full else torch.tensor([weight for _, weight in used], dtype=torch.float64)
     return [(key, Selected(rows=rows, weights=weights, updates=here)) for key, here in updates.items()]
 
 
-def _as_arrays(mixes: Sequence[Mix], refs: Sequence[str]) -> tuple[np.ndarray, np.ndarray | None]:
-    """(batch, k) numbers in `refs` from 1, 0 for none of them, and their weights, or None where every weight is 1."""
-    widest = max(1, max(len(mix) for mix in mixes))
-    number = {ref: index + 1 for index, ref in enumerate(refs)}
-    numbers = np.zeros((len(mixes), widest), dtype=np.int64)
-    weights = np.ones((len(mixes), widest), dtype=np.float64)
-    for row, mix in enumerate(mixes):
-        for column, (ref, weight) in enumerate(mix):
-            if ref in number:
-                numbers[row, column], weights[row, column] = number[ref], weight
-    return numbers, None if (weights == 1).all() else weights
+def _bytes_of(updates: Updates) -> int:
+    """What a composition takes."""
+    return sum(tensor.nbytes for here in updates.values() for one in here for tensor in _tensors_of(one))
 
 
-class _Stack:
-    """The adapters of one activation at one site."""
-
-    def __init__(self, like: LowRank) -> None:
-        self.activation = like.activation
-        self.rows: dict[str, int] = {}
-        self._ranks: dict[str, int] = {}
-        self._end = 1  # row 0 is the adapter that does nothing
-        self._biased = False
-        self._allocate(2, like.rank, like)
-
-    def add(self, ref: str, update: LowRank) -> None:
-        self._biased = self._biased or update.down_bias is not None or update.up_bias is not None
-        if self._end == len(self.down) or update.rank > self.down.shape[1]:
-            self._grow(update)
-        row, rank = self._end, update.rank
-        self.down[row, :rank] = update.down
-        self.up[row, :rank] = update.up.T
-        if update.down_bias is not None:
-            self.down_bias[row, :rank] = update.down_bias
-        if update.up_bias is not None:
-            self.up_bias[row] = update.up_bias
-        self.rows[ref], self._ranks[ref] = row, rank
-        self._end += 1
-
-    def remove(self, ref: str) -> None:
-        del self.rows[ref], self._ranks[ref]
-
-    def shared(self, ref: str) -> Shared:
-        """The one adapter, for every row of a batch."""
-        row, rank = self.rows[ref], self._ranks[ref]
-        return Shared(
-            LowRank(
-                down=self.down[row, :rank],
-                down_bias=self.down_bias[row, :rank] if self._biased else None,
-                up=self.up[row, :rank].T,
-                up_bias=self.up_bias[row] if self._biased else None,
-                activation=self.activation,
-            )
-        )
-
-    def per_row(self, refs: Sequence[str], numbers: np.ndarray, weights: np.ndarray | None) -> PerRow:
-        """Args: numbers: (batch, k), positions in `refs` from 1, 0 for none; weights: (batch, k)."""
-        rows = np.array([0, *[self.rows.get(ref, 0) for ref in refs]])
-        return PerRow(
-            down=self.down,
-            down_bias=self.down_bias if self._biased else None,
-            up=self.up,
-            up_bias=self.up_bias if self._biased else None,
-            activation=self.activation,
-            members=torch.from_numpy(rows[numbers]),
-            weights=None if weights is None else torch.from_numpy(weights).to(self.down.dtype),
-        )
-
-    def _grow(self, update: LowRank) -> None:
-        """Into new tensors, without the removed: the old ones may be in a plan."""
-        old = (self.down, self.down_bias, self.up, self.up_bias)
-        kept = torch.tensor([0, *self.rows.values()])
-        rank = old[0].shape[1]
-        self._allocate(2 * (len(kept) + 1), max(rank, update.rank), update)
-        for new, stack in zip((self.down, self.down_bias, self.up, self.up_bias), old, strict=True):
-            target = new[: len(kept), :rank] if new.shape[1] != stack.shape[1] else new[: len(kept)]
-            target.copy_(stack[kept])
-        self.rows = {ref: row + 1 for row, ref in enumerate(self.rows)}
-        self._end = len(kept)
-
-    def _allocate(self, capacity: int, rank: int, like: LowRank) -> None:
-        features_in, features_out = like.down.shape[1], like.up.shape[0]
-        self.down: Tensor = like.down.new_zeros(capacity, rank, features_in)
-        self.down_bias: Tensor = like.down.new_zeros(capacity, rank)
-        self.up: Tensor = like.down.new_zeros(capacity, rank, features_out)
-        self.up_bias: Tensor = like.down.new_zeros(capacity, features_out)
+def _tensors_of(update: object) -> list[Tensor]:
+    if isinstance(update, OnTop):
+        return _tensors_of(update.update)
+    if isinstance(update, Shared):
+        return _tensors_of(update.update)
+    if isinstance(update, Blended):
+        return _tensors_of(update.blend)
+    if isinstance(update, nn.Module):
+        return [*update.parameters(), *update.buffers()]
+    if isinstance(update, LowRank | Member):
+        found = (update.down, update.down_bias, update.up, update.up_bias)
+        return [tensor for tensor in found if tensor is not None]
+    return _tensors_of(getattr(update, "__self__", None)) if callable(update) else []

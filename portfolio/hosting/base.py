@@ -6,15 +6,17 @@ directory, or a name on the Hugging Face hub with a revision. Only safetensors w
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import importlib.util
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
+from torch import nn
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
@@ -88,13 +90,41 @@ def load_base(name: str, revision: str | None = None) -> Base:
 
 def freeze(name: str, revision: str | None, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Base:
     """A base made of a model that is already in memory."""
+    _still(model)
+    return Base(
+        name=name, revision=revision, model=model, tokenizer=tokenizer, fingerprint=fingerprint(model, tokenizer)
+    )
+
+
+def twin_of(base: Base, *, device: torch.device | None = None, dtype: torch.dtype | None = None) -> Base:
+    """The same base in a model of its own, without the slots of any host.
+
+    Weights are shared as far as they need not change; the fingerprint is that of the base.
+
+    Args:
+        device, dtype: None: as the base's. Only weights are cast, as the frequencies of positions need their precision.
+    """
+    with torch.device("meta"):  # a deep copy would take the slots of hosts along, and copy every weight
+        model = type(base.model)(copy.deepcopy(base.model.config))
+    _still(model)
+    for name, weight in base.model.named_parameters(remove_duplicate=False):
+        moved = weight.detach().to(device=device, dtype=dtype)
+        _put(model, name, nn.Parameter(moved, requires_grad=False))
+    for name, buffer in base.model.named_buffers(remove_duplicate=False):
+        _put(model, name, buffer.to(device=device))
+    return replace(base, model=model)
+
+
+def _put(model: nn.Module, name: str, tensor: torch.Tensor) -> None:
+    owner, _, own = name.rpartition(".")
+    setattr(model.get_submodule(owner), own, tensor)
+
+
+def _still(model: PreTrainedModel) -> None:
     if getattr(model, "pooler", None) is not None:
         setattr(model, "pooler", None)  # noqa: B010  # BERT's pooler serves a head that is not used here
     model.requires_grad_(False)
     model.train(False)
-    return Base(
-        name=name, revision=revision, model=model, tokenizer=tokenizer, fingerprint=fingerprint(model, tokenizer)
-    )
 
 
 def _require_whole(name: str, missing: Iterable[str], tokenizer: PreTrainedTokenizerBase) -> None:

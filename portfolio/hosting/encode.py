@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
@@ -34,6 +37,13 @@ class Batch:
         named = {"input_ids": self.input_ids, "attention_mask": self.attention_mask}
         return named if self.token_type_ids is None else {**named, "token_type_ids": self.token_type_ids}
 
+    def to(self, device: torch.device) -> Batch:
+        """The same on that device; itself where it is there."""
+        if self.input_ids.device == device:
+            return self
+        types = None if self.token_type_ids is None else self.token_type_ids.to(device)
+        return Batch(self.input_ids.to(device), self.attention_mask.to(device), types)
+
     def select(self, rows: Tensor) -> Batch:
         """These rows, in this order, as often as they are named."""
         types = None if self.token_type_ids is None else self.token_type_ids[rows]
@@ -60,14 +70,19 @@ def encode(
 
 
 def pad(rows: Sequence[Encoded], pad_id: int) -> Batch:
-    """The rows as one batch, padded on the right to the longest."""
-    length = max(len(row.ids) for row in rows)
-    ids = torch.tensor([[*row.ids, *[pad_id] * (length - len(row.ids))] for row in rows])
-    mask = torch.tensor([[1] * len(row.ids) + [0] * (length - len(row.ids)) for row in rows])
-    if rows[0].types is None:
-        return Batch(ids, mask, None)
-    types = torch.tensor([[*(row.types or ()), *[0] * (length - len(row.ids))] for row in rows])
-    return Batch(ids, mask, types)
+    """The rows as one batch on the CPU, padded on the right to the longest."""
+    lengths = np.array([len(row.ids) for row in rows])
+    is_token = np.arange(lengths.max()) < lengths[:, None]  # (batch, time)
+    ids = _filled(is_token, (row.ids for row in rows), pad_id)
+    types = None if rows[0].types is None else _filled(is_token, (row.types or () for row in rows), 0)
+    return Batch(ids, torch.from_numpy(is_token.astype(np.int64)), types)
+
+
+def _filled(is_token: npt.NDArray[np.bool_], rows: Iterable[Sequence[int]], filler: int) -> Tensor:
+    """(batch, time) int64: each row's numbers at its tokens, the filler elsewhere."""
+    numbers = np.full(is_token.shape, filler, dtype=np.int64)
+    numbers[is_token] = np.fromiter(chain.from_iterable(rows), dtype=np.int64)
+    return torch.from_numpy(numbers)
 
 
 def batches_of_like_length(lengths: Sequence[int], max_rows: int, max_tokens: int) -> list[list[int]]:

@@ -18,8 +18,8 @@ from torch.nn import functional
 from portfolio.errors import require
 from portfolio.hosting.base import Base
 from portfolio.hosting.encode import Batch
-from portfolio.hosting.plan import CALL, NO_ADAPTER, Call, Plan, Trunk
-from portfolio.hosting.sites import Site, blocks_of, choose_sites, find_sites
+from portfolio.hosting.plan import CALL, NO_ADAPTER, Call, Plan, Prelude, Trunk
+from portfolio.hosting.sites import Site, blocks_of, choose_sites, comes_after_prelude, find_sites, prelude_modules
 from portfolio.methods.config import AdapterConfig
 
 POOLINGS = ("mean", "last")
@@ -28,11 +28,12 @@ Output = Tensor | tuple[Tensor | None, ...]  # of a block: the state (batch, tim
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """What one pass made."""
+    """What one pass made, on the host's device."""
 
     trunk: Trunk  # to be handed to later passes over the same rows
     features: Tensor  # (batch, len(feature_blocks) * hidden), see `Host`
     last: Tensor  # (batch, time, hidden), the model's own last hidden state
+    prelude: Prelude | None  # to be handed on likewise; None of a pass under adapters, and where the base has none
 
 
 def default_feature_blocks(blocks: int, trunk: int) -> tuple[int, ...]:
@@ -47,7 +48,9 @@ class Host:
     """Runs a frozen base under a plan. Several threads may run it at once.
 
     Its features, which router and heads read, are the pooled states after each of `feature_blocks`, each made of unit
-    length, side by side.
+    length, side by side; in float32 at least, whatever the base computes in.
+
+    Batches may be on the CPU; plans and kept trunks are on the base's device, and so is what comes out.
     """
 
     def __init__(
@@ -68,12 +71,17 @@ class Host:
         self.feature_blocks = feature_blocks or default_feature_blocks(len(self.blocks), trunk)
         require(0 <= trunk < len(self.blocks), f"trunk must be 0 to {len(self.blocks) - 1} blocks, got {trunk}")
         require(pooling in POOLINGS, f"pooling must be one of {', '.join(POOLINGS)}; got {pooling!r}")
+        self.device: torch.device = base.model.device
+        self.dtype: torch.dtype = base.model.dtype  # of what adapters read and write
+        self.feature_dtype = torch.promote_types(self.dtype, torch.float32)  # of features, and of heads on them
         self.sites: dict[str, Site] = find_sites(base.model)
         self._handles: list[Any] = []
-        self._gates: list[tuple[nn.Module, Any, Any]] = []  # block, its forward before, our forward
+        self._gates: list[tuple[nn.Module, Any, Any]] = []  # module, its forward before, our forward
         for number, block in enumerate(self.blocks):
-            self._open_slots(number, block)
-            self._open_gate(number, block)
+            if number >= trunk:
+                self._open_slots(number, block)
+            self._open_gate(block, _skippable(self, block.forward, number))
+        self._open_prelude(self.blocks[trunk])
 
     def sites_for(self, config: AdapterConfig) -> list[Site]:
         """Where an adapter of this config acts: its kinds of sites, in its blocks, above the trunk.
@@ -98,17 +106,23 @@ class Host:
             plan: what acts above the trunk.
             trunk: from an earlier pass over the same rows: the trunk is not run again.
         """
-        call = Call(host=self, plan=plan, trunk=trunk)
+        prelude = None if trunk is None else trunk.prelude
+        if not all(comes_after_prelude(key, self.trunk) for key in plan.updates):
+            prelude = None
+        batch = batch.to(self.device)
+        call = Call(host=self, plan=plan, trunk=trunk, prelude=prelude)
         last = self._forward(batch, call)
         states = {**call.states, len(self.blocks): last}
         if trunk is None:
             trunk = self._trunk_of(states, batch)
         upper = [states[number] for number in self.feature_blocks if number > self.trunk]
         features = torch.cat([trunk.features, self._features(upper, batch)], dim=1)
-        return Passed(trunk=trunk, features=features, last=last)
+        made = call.prelude_made
+        return Passed(trunk=trunk, features=features, last=last, prelude=Prelude(**made) if len(made) == 2 else None)
 
     def run_trunk(self, batch: Batch) -> Trunk:
         """The trunk alone: what stands above it does nothing. Hand it to `run` to go on."""
+        batch = batch.to(self.device)
         call = Call(host=self, plan=NO_ADAPTER, is_trunk_only=True)
         self._forward(batch, call)
         return self._trunk_of(call.states, batch)
@@ -137,35 +151,47 @@ class Host:
 
     def pool(self, states: Tensor, batch: Batch) -> Tensor:
         """(batch, time, hidden) -> (batch, hidden): the mean over a row's tokens, or its last token."""
-        mask = batch.attention_mask
+        mask = batch.to(states.device).attention_mask
         if self.pooling == "last":
-            return states[torch.arange(len(states)), mask.sum(1) - 1]
+            return states[torch.arange(len(states), device=states.device), mask.sum(1) - 1]
         weights = mask.to(states.dtype) / mask.sum(1, keepdim=True)
         return torch.einsum("btd,bt->bd", states, weights)
 
     def _features(self, states: Sequence[Tensor], batch: Batch) -> Tensor:
         if not states:
-            return torch.empty(len(batch.input_ids), 0)
-        return torch.cat([functional.normalize(self.pool(one, batch), dim=1) for one in states], dim=1)
+            return torch.empty(len(batch.input_ids), 0, dtype=self.feature_dtype, device=self.device)
+        pooled = [self.pool(one.to(self.feature_dtype), batch) for one in states]
+        return torch.cat([functional.normalize(one, dim=1) for one in pooled], dim=1)
 
     def detach(self) -> None:
         """Take every slot out again: the model is as it was before this host."""
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
-        for block, before, ours in self._gates:
-            if block.__dict__.get("forward") is not ours:
+        for module, before, ours in self._gates:
+            if module.__dict__.get("forward") is not ours:
                 continue  # another host opened its gate after us; ours stays below it and does nothing
             if before is None:
-                del block.forward
+                del module.forward
             else:
-                block.forward = before
+                module.forward = before
         self._gates.clear()
 
-    def _open_gate(self, number: int, block: nn.Module) -> None:
-        before = block.__dict__.get("forward")
-        block.forward = _skippable(self, block.forward, number)
-        self._gates.append((block, before, block.forward))
+    def _open_gate(self, module: nn.Module, forward: Callable[..., Any]) -> None:
+        before = module.__dict__.get("forward")
+        module.forward = forward
+        self._gates.append((module, before, forward))
+
+    def _open_prelude(self, block: nn.Module) -> None:
+        names = prelude_modules(self.base.model, block)
+        if names is None:
+            return
+        attention, end = block.get_submodule(names.attention), block.get_submodule(names.feed_forward_end)
+        self._open_gate(attention, _kept(self, attention.forward, "attention"))
+        self._open_gate(end, _kept(self, end.forward, "feed_forward"))
+        for name in names.feed_forward:
+            linear = block.get_submodule(name)
+            self._open_gate(linear, _narrowed(self, linear.forward))
 
     def _open_slots(self, number: int, block: nn.Module) -> None:
         here = [site for site in self.sites.values() if site.block == number]
@@ -206,11 +232,10 @@ def _writing_slot(host: Host, sites: Sequence[Site]) -> Callable[..., Tensor | N
         call = CALL.get()
         if call is None or call.host is not host or not call.plan.updates:
             return None  # the base's own output stands
-        y = output
-        for key, elsewhere, reads_input in keys:
-            for update in call.plan.updates.get(key, ()):
-                x = call.reads[key] if elsewhere else inputs[0] if reads_input else output
-                y = update.add_to(y, x)
+        acting = [(*one, update) for one in keys for update in call.plan.updates.get(one[0], ())]
+        y = output.clone() if len(acting) > 1 else output  # an update may write over y, and others read the output
+        for key, elsewhere, reads_input, update in acting:
+            y = update.add_to(y, call.reads[key] if elsewhere else inputs[0] if reads_input else output)
         return y
 
     return slot
@@ -236,6 +261,44 @@ def _skippable(host: Host, run: Callable[..., Output], number: int) -> Callable[
         if not beside:
             beside.append(len(output) - 1 if isinstance(output, tuple) else 0)
         return output
+
+    return forward
+
+
+def _kept(host: Host, run: Callable[..., Output], part: str) -> Callable[..., Output]:
+    """A module's forward that makes a part of the prelude, or hands on the one that the call has."""
+    length: list[int | None] = []  # of the tuple that the module returns, None for a tensor; known once it ran
+
+    def forward(*args: Any, **kwargs: Any) -> Output:
+        call = CALL.get()
+        if call is None or call.host is not host:
+            return run(*args, **kwargs)
+        if call.prelude is not None and length:
+            kept: Tensor = getattr(call.prelude, part)
+            kept = kept if torch.is_grad_enabled() else kept.clone()  # without gradients an update may write over it
+            return kept if length[0] is None else (kept, *[None] * (length[0] - 1))
+        output = run(*args, **kwargs)
+        first = output[0] if isinstance(output, tuple) else output
+        if not length:
+            length.append(len(output) if isinstance(output, tuple) else None)
+        if call.trunk is None and not call.plan.updates and first is not None:
+            call.prelude_made[part] = first
+        return output
+
+    return forward
+
+
+def _narrowed(host: Host, run: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A linear layer's forward that hands on next to nothing where nobody will read it.
+
+    Two numbers a token, which what follows can still halve, multiply or squash.
+    """
+
+    def forward(x: Tensor) -> Tensor:
+        call = CALL.get()
+        if call is None or call.host is not host or call.prelude is None:
+            return run(x)
+        return x[..., :2]
 
     return forward
 

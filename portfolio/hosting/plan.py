@@ -12,14 +12,17 @@ from typing import Protocol
 
 from torch import Tensor
 
-from portfolio.methods.low_rank import ACTIVATIONS, LowRank
+from portfolio.methods.low_rank import LowRank
 
 
 class Update(Protocol):
     """What one adapter, or one stack of them, does at one site."""
 
     def add_to(self, y: Tensor, x: Tensor) -> Tensor:
-        """The site's output y (batch, time, out) with the update from x (batch, time, in) added; y is not changed."""
+        """The site's output y (batch, time, out) with the update from x (batch, time, in) added.
+
+        Where no gradients flow, y is given away: the result may be made in its place. x is not changed, unless it is y.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,42 +34,6 @@ class Shared:
 
     def add_to(self, y: Tensor, x: Tensor) -> Tensor:
         return self.update.add_to(y, x, self.dropout)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PerRow:
-    """For each row its own mix of adapters, side by side as one wider adapter.
-
-    `k` is the number of adapters in a row's mix; rows with fewer point at row 0 of the stack, which is all zeros.
-    """
-
-    down: Tensor  # (stacked, rank, in)
-    down_bias: Tensor | None  # (stacked, rank)
-    up: Tensor  # (stacked, rank, out)
-    up_bias: Tensor | None  # (stacked, out)
-    activation: str
-    members: Tensor  # (batch, k), rows of the stack
-    weights: Tensor | None  # (batch, k); None: every weight is 1
-
-    def add_to(self, y: Tensor, x: Tensor) -> Tensor:
-        batch = len(self.members)
-        down = self.down[self.members].flatten(1, 2)  # (batch, k * rank, in)
-        up = self.up[self.members].flatten(1, 2)  # (batch, k * rank, out)
-        if self.down_bias is None:
-            hidden = x @ down.mT  # (batch, time, k * rank)
-        else:
-            hidden = (self.down_bias[self.members].view(batch, 1, -1)).baddbmm(x, down.mT)
-        hidden = ACTIVATIONS[self.activation](hidden)
-        if self.weights is not None:
-            wide = self.weights.repeat_interleave(self.down.shape[1], dim=1)  # (batch, k * rank)
-            hidden = hidden * wide[:, None]
-        y = y.baddbmm(hidden, up)
-        if self.up_bias is None:
-            return y
-        bias = self.up_bias[self.members]  # (batch, k, out)
-        if self.weights is not None:
-            bias = bias * self.weights[:, :, None]
-        return y + bias.sum(1, keepdim=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +65,14 @@ class Selected:
     updates: tuple[Update, ...]
 
     def add_to(self, y: Tensor, x: Tensor) -> Tensor:
-        before, read = y[self.rows], x[self.rows]
-        after = before
+        rows = self.rows.to(y.device)
+        before, read = y[rows], x[rows]
+        after = before.clone()
         for update in self.updates:
             after = update.add_to(after, read)
         if self.weights is not None:
-            after = before + self.weights[:, None, None] * (after - before)
-        return y.index_copy(0, self.rows, after)
+            after = before + self.weights.to(y)[:, None, None] * (after - before)
+        return y.index_copy(0, rows, after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +86,20 @@ NO_ADAPTER = Plan({})
 
 
 @dataclass(frozen=True, slots=True)
+class Prelude:
+    """What the first block above the trunk makes before an adapter at its feed-forward layer acts."""
+
+    attention: Tensor  # (batch, time, hidden), what its attention gives
+    feed_forward: Tensor  # (batch, time, hidden), of the linear layer that ends its feed-forward layer
+
+
+@dataclass(frozen=True, slots=True)
 class Trunk:
     """What the blocks that no adapter touches made of a batch; handed to later passes over the same rows."""
 
     state: Tensor  # (batch, time, hidden), after the last block of the trunk
     features: Tensor  # (batch, n * hidden), its part of the features
+    prelude: Prelude | None = None  # where it is kept, as it is in training
 
     def select(self, rows: Tensor) -> Trunk:
         """These rows, in this order, as often as they are named."""
@@ -136,9 +113,11 @@ class Call:
     host: object  # whose pass it is; slots of another host on the same model keep still
     plan: Plan
     trunk: Trunk | None = None  # given: the trunk's blocks hand its state on and do nothing
+    prelude: Prelude | None = None  # given: the layers that make it hand it on and do nothing
     is_trunk_only: bool = False  # the blocks above the trunk do nothing
     states: dict[int, Tensor] = field(default_factory=dict)  # number of blocks passed -> (batch, time, hidden)
     reads: dict[str, Tensor] = field(default_factory=dict)  # site key -> what its adapter will read
+    prelude_made: dict[str, Tensor] = field(default_factory=dict)  # by the names of the fields of `Prelude`
 
 
 CALL: ContextVar[Call | None] = ContextVar("portfolio_call", default=None)

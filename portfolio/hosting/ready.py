@@ -155,9 +155,10 @@ def gates_of(adapter: ComposedWeights, config: Fusion, members: Sequence[Adapter
     gates = fresh_gates(config, members_at(members), torch.Generator())
     try:
         for key, gate in gates.items():
-            gate.to(adapter.heads[0].weight.dtype)
-            gate.load_state_dict({name.replace("/", "."): tensor for name, tensor in adapter.sites[key].items()})
-    except (KeyError, RuntimeError) as error:
+            weights = {name.replace("/", "."): tensor for name, tensor in adapter.sites[key].items()}
+            gate.to(next(iter(weights.values())))
+            gate.load_state_dict(weights)
+    except (KeyError, RuntimeError, StopIteration) as error:
         raise DamagedBlob(f"the weights of a fusion do not fit its members: {error}") from error
     return {key: gate.requires_grad_(False).eval() for key, gate in gates.items()}
 

@@ -144,6 +144,32 @@ def _sites_of_block(number: int, block: nn.Module, layout: Layout) -> list[Site]
     return sites
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreludeModules:
+    """Names of the modules in a block that need not run where their prelude is kept."""
+
+    attention: str  # the whole of it
+    feed_forward: tuple[str, ...]  # the linear layers before the last
+    feed_forward_end: str
+
+
+def prelude_modules(model: PreTrainedModel, block: nn.Module) -> PreludeModules | None:
+    """None where attention and feed-forward layer share a module."""
+    layout = _layout(model)
+    attention = layout.attention_output.partition(".")[0]
+    if layout.ffn_output.partition(".")[0] == attention:
+        return None
+    linears = [name for name, module in block.named_modules() if isinstance(module, (nn.Linear, Conv1D))]
+    before = [name for name in linears if name.partition(".")[0] != attention and name != layout.ffn_output]
+    return PreludeModules(attention=attention, feed_forward=tuple(before), feed_forward_end=layout.ffn_output)
+
+
+def comes_after_prelude(key: str, block: int) -> bool:
+    """Whether an adapter at this site leaves the prelude of that block as it is."""
+    number, kind = place_of(key)
+    return number > block or kind in ("ffn_output", "ffn_parallel")
+
+
 def linear_shape(module: nn.Module) -> SiteShape:
     """Widths of a linear layer, also of GPT-2's, whose weight is stored (in, out)."""
     if isinstance(module, Conv1D):

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
@@ -20,6 +22,8 @@ from portfolio.methods.compositions import COMPOSITIONS, Composition, compositio
 from portfolio.methods.config import AdapterConfig
 from portfolio.methods.low_rank import LowRank
 from portfolio.methods.table import config_from_json, config_to_json
+
+W = TypeVar("W", "AdapterWeights", "ComposedWeights")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,21 @@ class ComposedWeights:
     def to_bytes(self) -> bytes:
         """Safetensors: equal compositions give equal bytes."""
         return _saved(self._tensors(), composition_to_json(self.config))
+
+
+def placed(adapter: W, device: torch.device, dtype: torch.dtype | None = None) -> W:
+    """The adapter on that device; what it does at sites with those numbers, its heads with their own."""
+    sites = {
+        key: {name: tensor.to(device, dtype) for name, tensor in site.items()} for key, site in adapter.sites.items()
+    }
+    if isinstance(adapter, ComposedWeights):
+        return replace(adapter, sites=sites, heads=tuple(placed_head(head, device) for head in adapter.heads))
+    return replace(adapter, sites=sites, head=placed_head(adapter.head, device))
+
+
+def placed_head(head: Head, device: torch.device) -> Head:
+    """The head on that device."""
+    return Head(head.weight.to(device), head.bias.to(device))
 
 
 def to_bytes(adapter: AdapterWeights) -> bytes:

@@ -72,7 +72,11 @@ class BottleneckConfig(AdapterConfig):
         return LowRank(
             down=weights["down"],
             down_bias=weights["down_bias"],
-            up=weights["up"] * self.scale,
-            up_bias=weights["up_bias"] * self.scale,
+            up=_scaled(weights["up"], self.scale),
+            up_bias=_scaled(weights["up_bias"], self.scale),
             activation=self.activation,
         )
+
+
+def _scaled(tensor: Tensor, scale: float) -> Tensor:
+    return tensor if scale == 1 else tensor * scale

@@ -3,6 +3,7 @@
 metrics.py    pure functions of a results matrix: average accuracy, BWT, forgetting, FWT, …; bootstrap.py, their intervals
 findings.py   what a report finds beside the matrices, as plain data: changes, losses, confusion, gains, two moments
 report.py     the figures of one portfolio as data, and as JSON; formulas.py, how each is computed
+figures.py    how each task is served now; matrix.py, a results matrix row by row
 added.py      what became of the test rows at each step; changes.py, losses.py, confusion.py, gains.py read it
 summary.py    the report in a few plain sentences; verdict.py, what got worse; reasons.py, why and what to do
 terminal.py   the report on a terminal; findings_terminal.py, losses_terminal.py and sections.py, its parts
@@ -16,6 +17,7 @@ versions.py   the versions of a task's adapter: settings, members, and what each
 comparison.py what was tried before an adapter was kept: as a table, in words
 attention.py  how much a fusion attends to each member: as JSON and on a terminal; heat_map.py, as a picture
 routes.py     single routes: as JSON lines, one line each, explained
+answers.py    answers likewise; long_work.py, many of them: counting.py, how far it is; output.py, where they go
 judgement.py  how well the router does: as data and as JSON; judgement_terminal.py, on a terminal
 router.py     what the router was told to do, and how it was calibrated
 permits.py    what the rules say to a request: as data, as JSON, in words

@@ -128,11 +128,12 @@ def _known(score: float) -> float | None:
 
 def _best_steps(scores: Array) -> tuple[int | None, ...]:
     """Per task: the earliest step before the last at which it scored best, as forgetting counts it."""
-    best: list[int | None] = []
-    for task in range(len(scores)):
-        column = scores[task:-1, task]
-        best.append(None if np.isnan(column).all() else task + int(np.nanargmax(column)))
-    return tuple(best)
+    seen = np.tril(np.ones(scores.shape, dtype=bool))[:-1]
+    earlier = np.where(seen & ~np.isnan(scores[:-1]), scores[:-1], -np.inf)
+    if not len(earlier):
+        return (None,) * len(scores)
+    best, is_known = earlier.argmax(axis=0).tolist(), (earlier.max(axis=0) > -np.inf).tolist()
+    return tuple(step if known else None for step, known in zip(best, is_known, strict=True))
 
 
 def _wanted(routed: Array, best: Sequence[Sequence[int | None]]) -> dict[int, set[int]]:

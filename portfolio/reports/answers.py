@@ -3,32 +3,80 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import IO, Any
 
 from rich.console import Console
 from rich.text import Text
 
+from portfolio.errors import DataError
 from portfolio.records import Answer, Route
 from portfolio.reports.output import to_line
-from portfolio.reports.routes import print_explanation
+from portfolio.reports.routes import print_explanation, route_to_dict
 from portfolio.reports.wording import cut, percent, plain, share
+from portfolio.tasks.faults import shown
 
 NOBODY = "(nobody)"  # stands for the label of an abstention
 BARE = "(base)"  # stands for the adapter where the bare base answers
 
+_ANSWER = tuple(field.name for field in dataclasses.fields(Answer) if field.name != "attention")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """What a file of answers holds already."""
+
+    count: int  # of whole lines
+    last_text: str | None  # None where there is no answer yet
+    is_cut_short: bool  # its last line has no end; it does not count
+
+
+def answers_in(path: str) -> Answered:
+    """What the file holds that `write_answers` wrote, perhaps in part; nothing where there is no such file.
+
+    Raises:
+        DataError: its last whole line is no answer, or the file cannot be read.
+    """
+    count, last, rest = 0, b"", b""
+    try:
+        with open(path, "rb") as file:
+            for line in file:
+                if line.endswith(b"\n"):
+                    count, last = count + 1, line
+                else:
+                    rest = line
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+    text = _text_in(last, f"{path}:{count}") if count else None
+    return Answered(count=count, last_text=text, is_cut_short=bool(rest))
+
+
+def _text_in(line: bytes, place: str) -> str:
+    try:
+        text = json.loads(line)["text"]
+    except (ValueError, TypeError, KeyError):
+        text = None
+    if not isinstance(text, str):
+        raise DataError(
+            f"{place}: expected an answer that predict wrote, as JSON, got {shown(line[:100])}; "
+            "name another file, or leave out --resume to write this one anew"
+        )
+    return text
+
 
 def answer_to_dict(answer: Answer) -> dict[str, Any]:
     """`text, label, probability, task, adapter, abstained, route` with every field of a route, and `attention` if any."""
-    fields = dataclasses.asdict(answer)
-    del fields["attention"]
+    fields = {name: getattr(answer, name) for name in _ANSWER} | {"route": route_to_dict(answer.route)}
     return {**fields, "attention": dict(answer.attention)} if answer.attention else fields
 
 
 def write_answers(answers: Sequence[Answer], stream: IO[str]) -> None:
     """Write one JSON object a line."""
-    for answer in answers:
-        stream.write(to_line(answer_to_dict(answer), stream) + "\n")
+    stream.write("".join(to_line(answer_to_dict(answer), stream) + "\n" for answer in answers))
     stream.flush()
 
 

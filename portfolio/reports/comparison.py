@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from portfolio.records import Compared
-from portfolio.reports.report import score
+from portfolio.reports.figures import score
 from portfolio.reports.tables import texts_table
 from portfolio.reports.wording import chance, count, duration, percent
 

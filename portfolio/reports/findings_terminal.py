@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -40,7 +40,7 @@ def print_findings(report: Report, listed: Sequence[int], texts: Texts, console:
         print_section("Gained by earlier adapters, on validation rows", _gains(report, console), console)
 
 
-def _changes(report: Report, listed: Sequence[int], console: Console) -> Table:
+def _changes(report: Report, listed: Sequence[int], console: Console) -> RenderableType:
     rows: list[list[str | Text]] = []
     for name, task in zip(numbered(report.tasks, listed), listed, strict=True):
         routed, oracle = report.changes[task], report.oracle_changes[task]
@@ -53,6 +53,7 @@ def _astray(confusion: Confusion) -> list[tuple[int, int, int]]:
     pairs = [
         (rows, task, to)
         for task, counts in enumerate(confusion.counts)
+        if sum(counts) != counts[task]  # of a thousand tasks most have no such row
         for to, rows in enumerate(counts)
         if rows and task != to
     ]

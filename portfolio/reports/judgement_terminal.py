@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, RenderableType
 from rich.text import Text
 
 from portfolio.reports.judgement import OverlapReport, RouteReport, WrongRoute, known
@@ -92,7 +91,7 @@ def _summary(report: RouteReport) -> list[tuple[str, str]]:
     return fields
 
 
-def _by_task(report: RouteReport, console: Console) -> Table:
+def _by_task(report: RouteReport, console: Console) -> RenderableType:
     rows = report.confusion.sum(axis=1).tolist()
     shares = [1.0 if share is None else share for share in report.by_task]
     listed = list(range(len(report.tasks)))
@@ -126,7 +125,7 @@ def _print_confusions(report: RouteReport, console: Console) -> None:
     _print_section("The most frequent confusions", figures_table(["from -> to", "texts"], cells, console), console)
 
 
-def _curve(report: RouteReport, console: Console) -> Table:
+def _curve(report: RouteReport, console: Console) -> RenderableType:
     headers = ["answered", *(percent(coverage).removesuffix(".0") for coverage in report.curve.coverages), "AURC"]
     risks = [percent(risk) for risk in report.curve.risks]
     return figures_table(headers, [["error", *risks, f"{report.curve.area:.4f}"]], console)
@@ -165,7 +164,7 @@ def _numbered(report: RouteReport, task: int) -> str:
     return f"{task + 1:>{len(str(len(report.tasks)))}} {report.tasks[task]}"
 
 
-def _print_section(title: str, table: Table, console: Console) -> None:
+def _print_section(title: str, table: RenderableType, console: Console) -> None:
     console.print()
     console.print(Text(title, style="bold"))
     print_table(table, console)

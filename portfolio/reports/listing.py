@@ -7,18 +7,16 @@ import difflib
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, RenderableType
 from rich.text import Text
 
+from portfolio.cells import Cells
 from portfolio.errors import NotFound
 from portfolio.records import AdapterRecord, Attention, Cell, Snapshot, TaskRecord
-from portfolio.reports.attention import attention_to_dict, print_attention
-from portfolio.reports.report import TaskFigures, figures_now, figures_of, rows_of
-from portfolio.reports.summary import EMPTY
+from portfolio.reports.figures import TaskFigures, figures_now, figures_of, rows_of
 from portfolio.reports.tables import fields_table, figures_table, print_table
 from portfolio.reports.versions import print_versions, versions_to_dict
-from portfolio.reports.wording import NOTHING, count, digits, moment, percent, plain
+from portfolio.reports.wording import EMPTY, NOTHING, count, digits, moment, percent, plain
 
 _SUGGESTIONS = 3
 
@@ -49,8 +47,11 @@ def task_to_dict(snapshot: Snapshot, name: str, attention: Attention | None = No
     adapters = _adapters_by_task(snapshot).get(name, [])
     fields = _task_fields(index + 1, snapshot.tasks[index], adapters, figures_now(snapshot)[index])
     steps = [{"step": cell.step, **_score_fields(figures_of(cell))} for cell in _history(snapshot, name)]
-    shown = {} if attention is None else {"attention": attention_to_dict(attention)}
-    return {**fields, "history": steps, **shown}
+    if attention is None:
+        return {**fields, "history": steps}
+    from portfolio.reports.attention import attention_to_dict
+
+    return {**fields, "history": steps, "attention": attention_to_dict(attention)}
 
 
 def print_tasks(snapshot: Snapshot, console: Console) -> None:
@@ -74,8 +75,7 @@ def print_tasks(snapshot: Snapshot, console: Console) -> None:
     tagged = [task for task in snapshot.tasks if task.tags]
     if tagged:
         _print_section("tags", console)
-    for task in tagged:
-        console.print(Text(plain(f"{task.name}: {_tags(task)}", console)))
+        console.print(Text("\n".join(plain(f"{task.name}: {_tags(task)}", console) for task in tagged)))
 
 
 def print_task(snapshot: Snapshot, name: str, console: Console, attention: Attention | None = None) -> None:
@@ -98,6 +98,8 @@ def print_task(snapshot: Snapshot, name: str, console: Console, attention: Atten
         _print_fields([("from", source.path), ("sha256", digits(source.sha256))], console)
     print_versions(_adapters_by_task(snapshot).get(name, []), console)
     if attention is not None:
+        from portfolio.reports.attention import print_attention
+
         console.print()
         print_attention(attention, console)
     _print_section("scores in % after each step", console)
@@ -128,7 +130,7 @@ def _adapters_by_task(snapshot: Snapshot) -> dict[str, list[AdapterRecord]]:
 def _history(snapshot: Snapshot, name: str) -> list[Cell]:
     """The task's cells in the order of the steps."""
     position = {task.name: index for index, task in enumerate(snapshot.tasks)}
-    cells = [cell for cell in snapshot.cells if cell.task == name and cell.step in position]
+    cells = [cell for cell in Cells.of(snapshot.cells).of_task(name) if cell.step in position]
     return sorted(cells, key=lambda cell: position[cell.step])
 
 
@@ -185,7 +187,7 @@ def _print_fields(fields: Sequence[tuple[str, str]], console: Console) -> None:
     console.print(fields_table(fields, console))
 
 
-def _history_table(cells: Sequence[Cell], console: Console) -> Table:
+def _history_table(cells: Sequence[Cell], console: Console) -> RenderableType:
     headers = ["after", "rows", "oracle", "routed", "floor", "routing", "coverage", "selective"]
     rows: list[list[str | Text]] = []
     for cell in cells:

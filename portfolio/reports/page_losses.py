@@ -10,9 +10,10 @@ from markupsafe import Markup
 
 from portfolio.reports import metrics
 from portfolio.reports.charts import change_strip, scale_of_changes
+from portfolio.reports.figures import score
 from portfolio.reports.findings import Change, Loss, Texts
 from portfolio.reports.page_parts import look_of
-from portfolio.reports.report import Results, score
+from portfolio.reports.report import Results
 from portfolio.reports.typeset import lost, ranged, scored, signed
 
 _REASONS = 12  # tasks whose losses are explained

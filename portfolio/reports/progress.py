@@ -22,9 +22,10 @@ _BAR_WIDTH = 20
 class BarDisplay(contextlib.AbstractContextManager["BarDisplay"]):
     """One bar a task, with loss, best validation score and time left. `with` closes it, also after an error."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, bars: Progress | None = None) -> None:
+        """Args: bars: of another display, among which this one's stands."""
         self._console = console
-        self._bars = Progress(
+        self._bars = bars or Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=_BAR_WIDTH),
             TextColumn("{task.fields[figures]}", markup=False),
@@ -41,6 +42,10 @@ class BarDisplay(contextlib.AbstractContextManager["BarDisplay"]):
         self._bar = self._bars.add_task(name, total=None, figures="preparing")
         self._rows = self._done = 0
         return self
+
+    def beside(self, name: str) -> BarDisplay:
+        """One for a task that is learned at the same time as others, its bar below theirs."""
+        return BarDisplay(self._console, self._bars).begin(name)
 
     def prepared(self, rows: int) -> None:
         self._rows += rows
@@ -82,6 +87,11 @@ class LineDisplay(contextlib.AbstractContextManager["LineDisplay"]):
         """Itself, turned to the next task."""
         self._name, self._rows, self._tenths = name, 0, 0
         return self
+
+    def beside(self, name: str) -> LineDisplay:
+        """One for a task that is learned at the same time as others; it says so at once."""
+        self.say(f"{name}: begins")
+        return LineDisplay(self._console, self._clock).begin(name)
 
     def prepared(self, rows: int) -> None:
         self._rows += rows

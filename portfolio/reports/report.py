@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from portfolio.records import AdapterRecord, Cell, Snapshot, TaskRecord
+from portfolio.cells import SCORES, Cells
+from portfolio.records import AdapterRecord, Snapshot, TaskRecord
 from portfolio.reports import metrics
 from portfolio.reports.added import Load, SinceAdded, rows_by_step, since_added
 from portfolio.reports.confusion import confusion
+from portfolio.reports.figures import TaskFigures, figures_now, rows_of
 from portfolio.reports.findings import Change, Confusion, Gain, Interval, Loss
 from portfolio.reports.formulas import FORMULAS
 from portfolio.reports.gains import gains
+from portfolio.reports.matrix import Matrix
 from portfolio.reports.metrics import Array
 from portfolio.reports.router import RouterFigures, figures_of_router
 
@@ -29,7 +32,7 @@ from portfolio.reports.router import RouterFigures, figures_of_router
 class Results:
     """One results matrix and the figures read off it; `FORMULAS` says how."""
 
-    matrix: tuple[tuple[float | None, ...], ...]  # row i: after task i was added; column j: on task j
+    matrix: Matrix  # row i: after task i was added; column j: on task j
     unmeasured: int  # scores that are missing on or below the diagonal
     average_accuracy: float | None
     micro_average_accuracy: float | None
@@ -47,7 +50,7 @@ class Results:
 
     def added(self) -> tuple[float | None, ...]:
         """Per task: its score when it was added, the diagonal."""
-        return tuple(row[task] for task, row in enumerate(self.matrix))
+        return self.matrix.diagonal()
 
     def now(self) -> tuple[float | None, ...]:
         """Per task: its score now, the last row."""
@@ -59,22 +62,6 @@ class Results:
             None if now is None or added is None else now - added
             for now, added in zip(self.now(), self.added(), strict=True)
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskFigures:
-    """How one task is served after one step."""
-
-    task: str
-    rows: int  # test rows behind the figures
-    oracle: float | None
-    routed: float | None
-    routing_accuracy: float | None
-    astray_right: float | None  # share of rows that another task answered, and rightly
-    coverage: float | None
-    selective_accuracy: float | None
-    floor: float | None
-    baseline: float | None  # always the most frequent training label
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,11 +148,11 @@ def build_report(snapshot: Snapshot, load: Load | None = None) -> Report:
         load: reads what became of the test rows, by its digest; without it there are neither intervals nor reasons.
     """
     tasks = tuple(task.name for task in snapshot.tasks)
-    cells = _scored_cells(snapshot.cells, tasks)
-    baselines = {cell.task: score(cell.baseline) for cell in cells if score(cell.baseline) is not None}
+    cells = Cells.of(snapshot.cells)
+    oracle, routed, baseline = _matrices(cells, tasks, ("oracle", "routed", "baseline"))
+    baselines = _last_known(baseline)
     per_task = figures_now(snapshot)
     rows = [figures.rows for figures in per_task]
-    oracle, routed = _matrix(cells, tasks, lambda cell: cell.oracle), _matrix(cells, tasks, lambda cell: cell.routed)
     kept = since_added(snapshot, load, oracle, routed, rows)
     return Report(
         generation=snapshot.generation,
@@ -195,68 +182,39 @@ def build_report(snapshot: Snapshot, load: Load | None = None) -> Report:
     )
 
 
-def figures_now(snapshot: Snapshot) -> tuple[TaskFigures, ...]:
-    """One a task, as measured after the last task was added; without scores where nothing was measured."""
-    if not snapshot.tasks:
-        return ()
-    last = snapshot.tasks[-1].name
-    measured = {cell.task: cell for cell in snapshot.cells if cell.step == last}
-    cells = (measured.get(task.name, Cell(step=last, task=task.name, rows=0)) for task in snapshot.tasks)
-    return tuple(figures_of(cell) for cell in cells)
-
-
-def figures_of(cell: Cell) -> TaskFigures:
-    """The scores of one cell, without NaN."""
-    return TaskFigures(
-        task=cell.task,
-        rows=cell.rows,
-        oracle=score(cell.oracle),
-        routed=score(cell.routed),
-        routing_accuracy=score(cell.routing),
-        astray_right=score(cell.astray_right),
-        coverage=score(cell.coverage),
-        selective_accuracy=score(cell.selective),
-        floor=score(cell.floor),
-        baseline=score(cell.baseline),
-    )
-
-
-def score(value: float | None) -> float | None:
-    """The score itself, or None where it is missing or NaN."""
-    return None if value is None or math.isnan(value) else value
-
-
-def rows_of(task: TaskRecord, split: str) -> int:
-    """How many rows a split of this task has; 0 where there is no such split."""
-    return sum(source.rows for source in task.sources if source.split == split)
-
-
-def _scored_cells(cells: Sequence[Cell], tasks: Sequence[str]) -> list[Cell]:
-    known = set(tasks)
-    return [cell for cell in cells if cell.step in known and cell.task in known]
-
-
-def _matrix(cells: Sequence[Cell], tasks: Sequence[str], read: Callable[[Cell], float | None]) -> Array:
-    """(T, T), NaN where nothing was measured."""
+def _matrices(cells: Cells, tasks: Sequence[str], scores: Sequence[str]) -> Array:
+    """(S, T, T): each of these scores after each step (row) on each task (column); NaN where nothing was measured."""
+    kinds = [SCORES.index(score) for score in scores]
     position = {task: index for index, task in enumerate(tasks)}
-    matrix = np.full((len(tasks), len(tasks)), np.nan)
-    for cell in cells:
-        value = read(cell)
-        matrix[position[cell.step], position[cell.task]] = np.nan if value is None else value
-    return matrix
+    place = np.full(max(cells.names, default=-1) + 1, -1)  # of each number that a cell has
+    for number, name in cells.names.items():
+        place[number] = position.get(name, -1)
+    matrices = np.full((len(kinds), len(tasks), len(tasks)), np.nan)
+    for step, line in cells.lines.items():
+        columns = place[np.asarray(line.tasks)]
+        here = columns >= 0
+        if place[step] >= 0:
+            measured = np.asarray(line.scores).reshape(len(SCORES), -1)[kinds]
+            matrices[:, place[step], columns[here]] = measured[:, here]
+    return matrices
+
+
+def _last_known(matrix: Array) -> Array:
+    """(T, T) -> (T,): of each column the last score that was measured; NaN where there is none."""
+    steps = len(matrix) - 1 - np.argmax(~np.isnan(matrix[::-1]), axis=0) if len(matrix) else np.zeros(0, dtype=np.int64)
+    return np.asarray(matrix[steps, np.arange(len(matrix))])
 
 
 def _results(
     matrix: Array,
     tasks: Sequence[str],
     rows: Sequence[int],
-    baselines: Mapping[str, float | None],
+    baseline: Array,
     since: SinceAdded,
 ) -> Results:
-    baseline = np.array([baselines.get(task) for task in tasks], dtype=np.float64)  # None becomes NaN
     worst = metrics.worst_task(matrix)
     return Results(
-        matrix=tuple(tuple(score(value) for value in row) for row in matrix.tolist()),
+        matrix=Matrix(matrix),
         unmeasured=int(np.isnan(matrix[np.tril_indices(len(tasks))]).sum()),
         average_accuracy=metrics.average_accuracy(matrix),
         micro_average_accuracy=metrics.micro_average_accuracy(matrix, np.array(rows, dtype=np.int64)),

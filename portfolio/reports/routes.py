@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import IO
+from typing import IO, Any
 
 from rich.console import Console
 from rich.text import Text
 
-from portfolio.records import Route
+from portfolio.records import NearClass, Route
 from portfolio.reports.output import to_line
 from portfolio.reports.tables import fields_table
 from portfolio.reports.wording import NOTHING, count, cut, percent, plain
 
 ABSTAINED = "(abstained)"  # stands for the task
+_ROUTE = tuple(field.name for field in dataclasses.fields(Route))
+_NEAR = tuple(field.name for field in dataclasses.fields(NearClass))
 _DECIDERS = {
     "router": "the router",
     "given": "the caller, who named the task",
@@ -26,10 +28,16 @@ _DECIDERS = {
 _LOOKS = {"trunk": "of the trunk alone, which was sure", "base": "of the base, as the trunk alone was not sure"}
 
 
+def route_to_dict(route: Route) -> dict[str, Any]:
+    """Every field of a route. Several times as fast as `dataclasses.asdict`, which copies what it finds."""
+    near = [{name: getattr(one, name) for name in _NEAR} for one in route.nearest]
+    return {name: getattr(route, name) for name in _ROUTE} | {"nearest": near}
+
+
 def write_routes(texts: Sequence[str], routes: Sequence[Route], stream: IO[str]) -> None:
     """Write one JSON object a line: `text` and every field of the route."""
     for text, route in zip(texts, routes, strict=True):
-        stream.write(to_line({"text": text, **dataclasses.asdict(route)}, stream) + "\n")
+        stream.write(to_line({"text": text, **route_to_dict(route)}, stream) + "\n")
     stream.flush()
 
 

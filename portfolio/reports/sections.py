@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, RenderableType
 from rich.text import Text
 
 from portfolio.reports.findings import Change, Interval
@@ -15,7 +14,7 @@ from portfolio.reports.wording import NOTHING, points
 _CLEAR_LOSS = 0.01  # of a score; a smaller one is coloured less loudly
 
 
-def print_section(title: str, table: Table, console: Console) -> None:
+def print_section(title: str, table: RenderableType, console: Console) -> None:
     """The table below its title and an empty line."""
     print_title(title, console)
     print_table(table, console)

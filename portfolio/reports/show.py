@@ -1,4 +1,7 @@
-"""What the commands print on standard output: for people, or as one JSON object."""
+"""What the commands print on standard output: for people, or as one JSON object.
+
+Each function imports what it shows and nothing else, so that every command starts as soon as it can.
+"""
 
 from __future__ import annotations
 
@@ -11,26 +14,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 from rich.console import Console
 from rich.text import Text
 
-from portfolio.records import AdapterRecord, Answer, Attention, Route, RouterState, Snapshot
-from portfolio.reports import permits, router
-from portfolio.reports.answers import print_answers, print_explained
 from portfolio.reports.findings import NO_TEXTS, Since, Texts
-from portfolio.reports.judgement import OverlapReport, RouteReport, overlap_to_dict, route_report_to_dict
-from portfolio.reports.judgement_terminal import print_overlap, print_route_report
-from portfolio.reports.listing import print_task, print_tasks, task_to_dict, tasks_to_dict
 from portfolio.reports.output import to_line
-from portfolio.reports.progress import outcome
-from portfolio.reports.reading import print_reading, reading_to_dict
-from portfolio.reports.report import Report
-from portfolio.reports.report_csv import write_csv
-from portfolio.reports.routes import print_explained_routes, print_routes, write_routes
-from portfolio.reports.since import since_to_dict
-from portfolio.reports.since_terminal import print_since
-from portfolio.reports.tables import fields_table, print_table, texts_table
-from portfolio.reports.terminal import print_report
 from portfolio.reports.wording import count, plain
 
 if TYPE_CHECKING:
+    from portfolio.records import AdapterRecord, Answer, Attention, Route, RouterState, Snapshot
+    from portfolio.reports.judgement import OverlapReport, RouteReport
+    from portfolio.reports.permits import PermitReport
+    from portfolio.reports.report import Report
     from portfolio.reports.runs import Contest
     from portfolio.tasks.shipped import Shipped
     from portfolio.tasks.task import TaskData
@@ -51,6 +43,8 @@ class Finding(Protocol):
 
 def show_reading(data: TaskData, as_json: bool) -> None:
     """What was read of a task, before it is learned."""
+    from portfolio.reports.reading import print_reading, reading_to_dict
+
     if as_json:
         _write_json(reading_to_dict(data))
     else:
@@ -59,6 +53,8 @@ def show_reading(data: TaskData, as_json: bool) -> None:
 
 def show_tasks(snapshot: Snapshot, as_json: bool) -> None:
     """All tasks."""
+    from portfolio.reports.listing import print_tasks, tasks_to_dict
+
     if as_json:
         _write_json(tasks_to_dict(snapshot))
     else:
@@ -74,6 +70,8 @@ def show_task(snapshot: Snapshot, name: str, as_json: bool = False, attention: A
     Raises:
         NotFound: there is no task of this name.
     """
+    from portfolio.reports.listing import print_task, task_to_dict
+
     if as_json:
         _write_json(task_to_dict(snapshot, name, attention))
     else:
@@ -87,10 +85,14 @@ def show_report(report: Report, as_json: bool = False, as_csv: bool = False, tex
         texts: of rows that were lost, by task and row.
     """
     if as_csv:
+        from portfolio.reports.report_csv import write_csv
+
         write_csv(report, sys.stdout)
     elif as_json:
         _write_json(report.to_dict())
     else:
+        from portfolio.reports.terminal import print_report
+
         print_report(report, _screen(), texts)
 
 
@@ -106,18 +108,24 @@ def write_report(
         ConfigError: matplotlib is not installed, for pictures.
         Unwritable: a file cannot be written.
     """
-    from portfolio.reports.page import write_page
-    from portfolio.reports.pictures import draw_pictures
-
     written = []
     if page is not None:
+        from portfolio.reports.page import write_page
+
         write_page(report, Path(page), made_at, texts)
         written.append(Path(page))
-    return written if pictures is None else [*written, *draw_pictures(report, Path(pictures))]
+    if pictures is not None:
+        from portfolio.reports.pictures import draw_pictures
+
+        written += draw_pictures(report, Path(pictures))
+    return written
 
 
 def show_since(found: Since, as_json: bool = False, texts: Texts = NO_TEXTS) -> None:
     """What changed between two moments."""
+    from portfolio.reports.since import since_to_dict
+    from portfolio.reports.since_terminal import print_since
+
     if as_json:
         _write_json(since_to_dict(found))
     else:
@@ -150,6 +158,8 @@ def show_standings(
 
 def show_sequences(sequences: Sequence[Shipped], as_json: bool = False) -> None:
     """The sequences that ship with the package."""
+    from portfolio.reports.tables import print_table, texts_table
+
     if as_json:
         _write_json([{**asdict(one), "path": str(one.path), "orders": list(one.orders)} for one in sequences])
         return
@@ -173,6 +183,8 @@ def show_findings(findings: Sequence[Finding], as_json: bool) -> None:
 
 def show_outcomes(adapters: Sequence[AdapterRecord], report: Report) -> None:
     """How well each of these new adapters does."""
+    from portfolio.reports.progress import outcome
+
     screen = _screen()
     for adapter in adapters:
         screen.print(Text(outcome(adapter, report)), soft_wrap=True)
@@ -180,6 +192,8 @@ def show_outcomes(adapters: Sequence[AdapterRecord], report: Report) -> None:
 
 def show_answers(answers: Sequence[Answer], explain: bool) -> None:
     """Answers, a line each or explained."""
+    from portfolio.reports.answers import print_answers, print_explained
+
     if explain:
         print_explained(answers, _screen())
     else:
@@ -188,11 +202,15 @@ def show_answers(answers: Sequence[Answer], explain: bool) -> None:
 
 def show_explained_answers(answers: Sequence[Answer]) -> None:
     """Answers, each with everything that its route says."""
+    from portfolio.reports.answers import print_explained
+
     print_explained(answers, _screen(), in_full=True)
 
 
 def show_routes(texts: Sequence[str], routes: Sequence[Route], explain: bool, as_json: bool) -> None:
     """Routes, a line each or explained."""
+    from portfolio.reports.routes import print_explained_routes, print_routes, write_routes
+
     if as_json:
         write_routes(texts, routes, sys.stdout)
     elif explain:
@@ -203,6 +221,9 @@ def show_routes(texts: Sequence[str], routes: Sequence[Route], explain: bool, as
 
 def show_route_report(report: RouteReport, wrong: int, as_json: bool) -> None:
     """How well texts find their tasks, with so many of those that do not; as JSON with all of them."""
+    from portfolio.reports.judgement import route_report_to_dict
+    from portfolio.reports.judgement_terminal import print_route_report
+
     if as_json:
         _write_json(route_report_to_dict(report))
     else:
@@ -211,6 +232,9 @@ def show_route_report(report: RouteReport, wrong: int, as_json: bool) -> None:
 
 def show_overlap(report: OverlapReport, as_json: bool) -> None:
     """How tasks lie to each other."""
+    from portfolio.reports.judgement import overlap_to_dict
+    from portfolio.reports.judgement_terminal import print_overlap
+
     if as_json:
         _write_json(overlap_to_dict(report))
     else:
@@ -219,17 +243,23 @@ def show_overlap(report: OverlapReport, as_json: bool) -> None:
 
 def show_calibration(state: RouterState, coverage: float | None, recall: float | None) -> None:
     """What a calibration chose, and the coverage and recall that it reached."""
+    from portfolio.reports import router
+    from portfolio.reports.tables import fields_table
+
     screen, chosen = _screen(), router.in_words(router.figures_of_router(state))
     screen.print(fields_table([*router.reached(coverage, recall), *chosen], screen))
 
 
-def show_permit(report: permits.PermitReport, as_json: bool) -> None:
+def show_permit(report: PermitReport, as_json: bool) -> None:
     """What the rules say to a request, and which of them name tasks that are not there."""
+    from portfolio.reports.permits import in_words, permit_to_dict
+    from portfolio.reports.tables import fields_table
+
     if as_json:
-        _write_json(permits.permit_to_dict(report))
+        _write_json(permit_to_dict(report))
         return
     screen = _screen()
-    screen.print(fields_table(permits.in_words(report), screen))
+    screen.print(fields_table(in_words(report), screen))
     for warning in report.warnings:
         screen.print(Text(plain(f"warning: {warning}", screen), style="yellow"), soft_wrap=True)
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from portfolio.records import Moment
@@ -107,7 +106,7 @@ def _print_changes(how: str, changes: Sequence[Change], console: Console) -> Non
     print_section(f"{how}: scores in %, changes in points{most}", _changes(shown, console), console)
 
 
-def _changes(changes: Sequence[Change], console: Console) -> Table:
+def _changes(changes: Sequence[Change], console: Console) -> RenderableType:
     rows: list[list[str | Text]] = [
         [change.task, count(change.rows), percent(change.before), percent(change.after), *change_cells(change)]
         for change in changes

@@ -5,9 +5,7 @@ from __future__ import annotations
 from portfolio.reports.report import Report
 from portfolio.reports.router import RouterFigures
 from portfolio.reports.verdict import verdict
-from portfolio.reports.wording import count, percent, points
-
-EMPTY = "This portfolio has no task yet. Add one with: portfolio add-task NAME --train FILE"
+from portfolio.reports.wording import EMPTY, count, percent, points
 
 
 def summary(report: Report) -> tuple[str, ...]:

@@ -6,10 +6,12 @@ so, the table runs over its edge.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich import box
-from rich.console import Console
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -33,23 +35,56 @@ def bare_table(console: Console, *, gap: int = 2) -> Table:
 
 def figures_table(
     headers: Sequence[str], rows: Sequence[Sequence[str | Text]], console: Console, *, left: int = 1, gap: int = 2
-) -> Table:
+) -> RenderableType:
     """A table of a name and figures a row; names are cut to the room that the figures leave.
 
     Args:
+        headers: of one line or more.
         rows: one line of text each, as many cells as there are headers.
         left: how many columns, from the first, are set to the left; the others are set to the right.
     """
-    widths = [_width(header, [row[column] for row in rows]) for column, header in enumerate(headers)]
+    above = [header.split("\n") for header in headers]
+    widths = [max(map(cell_len, (*lines, *(str(row[column]) for row in rows)))) for column, lines in enumerate(above)]
     taken = sum(gap + width for width in widths[1:])
     widths[0] = min(widths[0], max(min(console.width - taken, _WIDEST_NAME), _NARROWEST_NAME))
-    table = bare_table(console, gap=gap)
-    table.width = widths[0] + taken
-    for column, (header, width) in enumerate(zip(headers, widths, strict=True)):
-        table.add_column(header, justify="left" if column < left else "right", width=width, no_wrap=True)
-    for name, *figures in rows:
-        table.add_row(_clip(name, widths[0], console), *figures)
-    return table
+    titles = [
+        [Text(lines[number] if number < len(lines) else "", style="bold") for lines in above]
+        for number in range(max(map(len, above)))
+    ]
+    rule = ("-" if console.options.ascii_only else "─") * (widths[0] + taken)
+    body = [[_clip(name, widths[0], console), *figures] for name, *figures in rows]
+    return _Lines(
+        [
+            *(_line(cells, widths, left, gap) for cells in titles),
+            rule,
+            *(_line(cells, widths, left, gap) for cells in body),
+        ]
+    )
+
+
+class _Lines:
+    """Lines as they are; of a thousand rows much quicker to write than a table that measures each cell."""
+
+    def __init__(self, lines: Sequence[str | Text]) -> None:
+        self._lines = lines
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        for line in self._lines:
+            if isinstance(line, Text):
+                yield from line.render(console, end="\n")
+            else:
+                yield Segment(f"{line}\n")
+
+
+def _line(cells: Sequence[str | Text], widths: Sequence[int], left: int, gap: int) -> str | Text:
+    """One line of a table; plain where no cell has a style."""
+    pieces: list[str | Text] = []
+    for column, (cell, width) in enumerate(zip(cells, widths, strict=True)):
+        room = " " * (width - cell_len(str(cell)))
+        pieces += [" " * gap if column else "", *((cell, room) if column < left else (room, cell))]
+    if any(isinstance(piece, Text) for piece in pieces):
+        return Text.assemble(*pieces)
+    return "".join(map(str, pieces))
 
 
 def texts_table(
@@ -86,7 +121,7 @@ def fields_table(fields: Sequence[tuple[str, str]], console: Console) -> Table:
     return grid
 
 
-def print_table(table: Table, console: Console) -> None:
+def print_table(table: RenderableType, console: Console) -> None:
     """Write the table whole, over the edge of the terminal if need be."""
     console.print(table, crop=False)
 
@@ -95,9 +130,12 @@ def _width(header: str, cells: Sequence[str | Text]) -> int:
     return max(len(line) for line in (*header.splitlines(), *(str(cell) for cell in cells), ""))
 
 
-def _clip(name: str | Text, width: int, console: Console) -> Text:
-    text = name.copy() if isinstance(name, Text) else Text(name)
-    if len(text) > width:
-        text.right_crop(len(text) - width + 1)
-        text.append("~" if console.options.ascii_only else "…")
-    return text
+def _clip(name: str | Text, width: int, console: Console) -> str | Text:
+    if cell_len(str(name)) <= width:
+        return name
+    mark = "~" if console.options.ascii_only else "…"
+    if isinstance(name, str):
+        return set_cell_size(name, width - 1) + mark
+    text = name.copy()
+    text.truncate(width - 1, overflow="crop")
+    return text.append(mark)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -70,7 +70,7 @@ def _print_legend(report: Report, listed: int, console: Console) -> None:
         console.print(Text(f"{lost} For all, type: portfolio report --json", style="dim"))
 
 
-def _matrix(tasks: Sequence[str], results: Results, console: Console) -> Table:
+def _matrix(tasks: Sequence[str], results: Results, console: Console) -> RenderableType:
     columns = range(len(tasks))
     added, changes = results.added(), results.changes()
     rows: list[list[str | Text]] = [
@@ -88,7 +88,7 @@ def _cell(score: float | None, added: float | None, *, is_known: bool) -> Text:
     return colored(percent(score), None if added is None else score - added)
 
 
-def _added_and_now(report: Report, listed: Sequence[int], console: Console) -> Table:
+def _added_and_now(report: Report, listed: Sequence[int], console: Console) -> RenderableType:
     headers = ["\ntask", "oracle\nadded", "\nnow", "\nchange", "routed\nadded", "\nnow", "\nchange"]
     columns = [(results.added(), results.now(), results.changes()) for results in (report.oracle, report.routed)]
     rows: list[list[str | Text]] = []
@@ -100,7 +100,7 @@ def _added_and_now(report: Report, listed: Sequence[int], console: Console) -> T
     return figures_table(headers, rows, console)
 
 
-def _now(report: Report, listed: Sequence[int], console: Console) -> Table:
+def _now(report: Report, listed: Sequence[int], console: Console) -> RenderableType:
     rows: list[list[str | Text]] = []
     for name, task in zip(numbered(report.tasks, listed), listed, strict=True):
         now = report.per_task[task]
@@ -142,7 +142,7 @@ def _add_intervals(report: Report, figure: str, table: Table) -> None:
         table.add_row("  95 % interval", *written, Text(FORMULAS[figure], style="dim"))
 
 
-def _costs(report: Report, listed: Sequence[int], console: Console) -> Table:
+def _costs(report: Report, listed: Sequence[int], console: Console) -> RenderableType:
     names = {report.tasks[task] for task in listed}
     rows: list[list[str | Text]] = []
     for cost in report.costs:

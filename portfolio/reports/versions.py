@@ -12,7 +12,7 @@ from rich.text import Text
 
 from portfolio.records import AdapterRecord, Compared
 from portfolio.reports.comparison import comparison_in_words, comparison_table
-from portfolio.reports.report import score
+from portfolio.reports.figures import score
 from portfolio.reports.tables import fields_table, print_table
 from portfolio.reports.wording import count, digits, duration, moment, percent, plain, size
 

@@ -7,6 +7,7 @@ import math
 from rich.console import Console
 
 NOTHING = "-"  # stands where a score was not measured
+EMPTY = "This portfolio has no task yet. Add one with: portfolio add-task NAME --train FILE"
 
 _HEX = 12  # digits of a digest that are shown
 _NARROWEST_TEXT = 24  # columns

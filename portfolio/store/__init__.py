@@ -6,8 +6,10 @@
     creation.py     a new portfolio's directory
     references.py   which blobs are needed, and the deleting of those that are not
     adapter_rows.py adapters, and what they are made of, to rows and back
+    result_rows.py  results to rows and back
     rows.py         all other records to rows and back
     schema.py       the tables, as numbered migrations
+    checksums.py    what a row ends in, so that damage is seen
     database.py     transactions on portfolio.db, from many threads and processes
     blobs.py        content-addressed files
     durable.py      files that are there whole or not at all

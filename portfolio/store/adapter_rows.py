@@ -143,7 +143,8 @@ def _adapter(row: sqlite3.Row, members_of: dict[Ref, list[Member]]) -> AdapterRe
 
 
 def _more(row: sqlite3.Row) -> dict[str, Any]:
-    more: dict[str, Any] = json.loads(dict(row).get("more") or "{}")
+    written = row["more"] if "more" in row.keys() else None  # noqa: SIM118 - of its values, without keys()
+    more: dict[str, Any] = json.loads(written) if written else {}
     return more
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import re
 from collections.abc import Iterator
@@ -70,6 +71,19 @@ class Blobs:
         if found != digest:
             raise DamagedBlob(damage(path, digest, f"holds {len(data)} bytes of SHA-256 {found}"))
         return data
+
+    def mapped(self, digest: str) -> mmap.mmap:
+        """The bytes, memory-mapped and unchecked.
+
+        Raises:
+            DamagedBlob: the file is missing or empty.
+        """
+        path = self.path(digest)
+        try:
+            with path.open("rb") as file:
+                return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except (OSError, ValueError) as error:  # ValueError: nothing to map
+            raise DamagedBlob(damage(path, digest, f"cannot be mapped ({error})")) from error
 
     def put_at_s(self, digest: str) -> float:
         """When the blob was last put, in seconds since the epoch; 0 for one that is not there."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from portfolio.errors import Conflict, DamagedBlob, NotFound, require
 from portfolio.records import AdapterRecord, Cell, RouterState
-from portfolio.store import adapter_rows, rows
+from portfolio.store import adapter_rows, result_rows, rows
 from portfolio.store.blobs import Blobs, damage
 from portfolio.store.references import router_blobs
 
@@ -106,7 +106,7 @@ def put_cells(db: sqlite3.Connection, path: Path, cells: Sequence[Cell]) -> None
     unknown = sorted({name for cell in cells for name in (cell.step, cell.task)} - set(names))
     if unknown:
         raise NotFound(f"results name tasks that are not in {path}: {', '.join(unknown)}; {_known(names)}")
-    rows.put_cells(db, cells)
+    result_rows.put_cells(db, cells)
 
 
 def _known(names: Sequence[str]) -> str:

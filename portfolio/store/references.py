@@ -16,7 +16,8 @@ from collections.abc import Iterable
 from portfolio.records import RouterState
 from portfolio.store.adapter_rows import read_attention_blobs
 from portfolio.store.blobs import Blobs
-from portfolio.store.rows import checksum, insert, read_moments, read_router
+from portfolio.store.checksums import checksum
+from portfolio.store.rows import insert, read_moments, read_router
 
 KEPT_CHANGES = 8
 KEPT_S = 600.0

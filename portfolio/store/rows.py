@@ -1,23 +1,21 @@
-"""Records to rows and back; for adapters see adapter_rows.py. Every function works in the caller's transaction.
+"""Records to rows and back; for adapters see adapter_rows.py, for results result_rows.py.
 
-A row's `checksum` is the first 16 hex digits of the SHA-256 of its other filled columns, as JSON with sorted keys.
+Every function works in the caller's transaction.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import math
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from portfolio.errors import StoreError
 from portfolio.records import (
     BaseContract,
-    Cell,
     FirstLook,
     Moment,
     RouterState,
@@ -27,12 +25,11 @@ from portfolio.records import (
     from_json,
     to_json,
 )
+from portfolio.store.checksums import checksum
 from portfolio.store.schema import knows_moments
 
 _Record = TypeVar("_Record")
 _Values = dict[str, Any]  # column name to value
-
-_SCORES = ("oracle", "routed", "routing", "coverage", "selective", "floor", "baseline", "astray_right")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,13 +40,6 @@ class Event:
     action: str  # `init`, `add-task`, `remove-task`, `measure`, `tagged`, `calibrated`
     subject: str  # a task's name; for `init` the base's, for `measure` the steps, for `calibrated` the word `router`
     detail: str  # a JSON object
-
-
-def checksum(row: Mapping[str, Any]) -> str:
-    """What the `checksum` column of this row must be."""
-    filled = {column: value for column, value in row.items() if column != "checksum" and value is not None}
-    # default=repr: damage can turn a text into bytes, which JSON knows not.
-    return hashlib.sha256(json.dumps(filled, sort_keys=True, default=repr).encode()).hexdigest()[:16]
 
 
 def insert(db: sqlite3.Connection, table: str, values: _Values) -> None:
@@ -136,19 +126,14 @@ def set_tags(db: sqlite3.Connection, name: str, tags: Mapping[str, str]) -> dict
     """
     row = db.execute("SELECT * FROM task WHERE name = ?", (name,)).fetchone()
     earlier = decoded("task", row, _task)
-    if row["checksum"] != checksum(dict(row)):
-        raise StoreError(
-            f"portfolio.db is damaged: the row of task {name!r} is not as it was written (its checksum differs); "
-            "restore it from a copy"
-        )
+    require_intact("task", row)
     changed = {**row, "tags": _tags_json(tags)}
     db.execute("UPDATE task SET tags = ?, checksum = ? WHERE name = ?", (changed["tags"], checksum(changed), name))
     return dict(earlier.tags)
 
 
 def delete_task(db: sqlite3.Connection, name: str) -> None:
-    """Remove a task, whose adapters are gone already, with its row and column of the results."""
-    db.execute("DELETE FROM cell WHERE step = ? OR task = ?", (name, name))
+    """Remove a task, whose adapters and results are gone already."""
     db.execute("DELETE FROM task WHERE name = ?", (name,))
 
 
@@ -162,24 +147,7 @@ def read_tasks(db: sqlite3.Connection) -> tuple[TaskRecord, ...]:
     return tuple(decoded("task", row, _task) for row in rows)
 
 
-# Results and the router
-
-
-def put_cells(db: sqlite3.Connection, cells: Iterable[Cell]) -> None:
-    """Write cells, each wholly in the place of an earlier one of the same step and task. NaN is stored as None."""
-    for cell in cells:
-        db.execute("DELETE FROM cell WHERE step = ? AND task = ?", (cell.step, cell.task))
-        scores = {score: _measured(getattr(cell, score)) for score in _SCORES}
-        insert(db, "cell", {"step": cell.step, "task": cell.task, "rows": int(cell.rows), **scores})
-
-
-def read_cells(db: sqlite3.Connection) -> tuple[Cell, ...]:
-    """All cells, row by row of the results matrix."""
-    rows = db.execute(
-        "SELECT cell.* FROM cell JOIN task AS s ON s.name = cell.step JOIN task AS t ON t.name = cell.task "
-        "ORDER BY s.position, t.position"
-    )
-    return tuple(decoded("cell", row, _cell) for row in rows)
+# The router
 
 
 def put_router(db: sqlite3.Connection, router: RouterState | None) -> None:
@@ -256,10 +224,24 @@ def decoded(table: str, row: sqlite3.Row, decode: Callable[[sqlite3.Row], _Recor
         ) from error
 
 
+def require_intact(table: str, row: sqlite3.Row) -> None:
+    """Nothing, if a row that is to be changed is as it was written.
+
+    Raises:
+        StoreError: it was damaged before; a new checksum would hide that.
+    """
+    if row["checksum"] != checksum(dict(row)):
+        key = row.keys()[0]
+        raise StoreError(
+            f"portfolio.db is damaged: a row of its table {table!r} ({key} {row[key]!r}) is not as it was written, as its "
+            "checksum differs; restore it from a copy"
+        )
+
+
 def fields_of(kind: type[Any], row: sqlite3.Row) -> _Values:
     """The fields that the row has a column for; one that a later migration adds keeps the record's default."""
     held = dict(row)
-    return {field.name: held[field.name] for field in dataclasses.fields(kind) if field.name in held}
+    return {name: held[name] for name in kind.__dataclass_fields__ if name in held}  # fields() takes as long as reading
 
 
 def _task(row: sqlite3.Row) -> TaskRecord:
@@ -279,10 +261,6 @@ def _task(row: sqlite3.Row) -> TaskRecord:
 
 def _tags_json(tags: Mapping[str, str]) -> str | None:
     return json.dumps(dict(tags), sort_keys=True) if tags else None
-
-
-def _cell(row: sqlite3.Row) -> Cell:
-    return Cell(**fields_of(Cell, row))
 
 
 def _router(row: sqlite3.Row) -> RouterState:

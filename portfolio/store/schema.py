@@ -1,6 +1,6 @@
 """The tables of `portfolio.db`, as numbered migrations: append-only functions that run once each.
 
-Every row that holds state ends in a `checksum` over its other filled columns (rows.py), because SQLite itself notices a
+Every row that holds state ends in a `checksum` over its other filled columns (checksums.py), because SQLite itself notices a
 damaged page but not a flipped bit inside a text. A new column that may be NULL leaves old checksums valid, and lets a
 portfolio be read that has not got it yet: migrations run with the first change (store.py), as a portfolio on a
 read-only disk can be read but not migrated. SQL is kept plain enough to be moved to PostgreSQL.
@@ -9,11 +9,15 @@ read-only disk can be read but not migrated. SQL is kept plain enough to be move
 from __future__ import annotations
 
 import contextlib
+import itertools
+import math
 import sqlite3
+import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from portfolio.errors import SchemaTooNew, StoreError
+from portfolio.store.checksums import checksum
 
 Migration = Callable[[sqlite3.Connection], None]
 
@@ -193,11 +197,52 @@ def _moments(db: sqlite3.Connection) -> None:
         )
 
 
-MIGRATIONS: tuple[Migration, ...] = (_first_tables, _routing, _members, _moments)  # append only; from number 1
+def _packed_results(db: sqlite3.Connection) -> None:
+    """Results by step: one row for what were as many rows as there were tasks."""
+    db.execute(
+        """
+        CREATE TABLE result (
+            step TEXT PRIMARY KEY NOT NULL REFERENCES task (name),
+            tasks BLOB NOT NULL,  -- their positions, growing; 32-bit integers, little-endian
+            rows BLOB NOT NULL,  -- test rows behind the figures, likewise, one a task
+            scores BLOB NOT NULL,  -- doubles, little-endian: one a task of the first score, then of the next; NaN: none
+            checksum TEXT NOT NULL
+        )
+        """
+    )
+    # The scores in their order; a later one comes at the end, and older rows lack it.
+    scores = ("oracle", "routed", "routing", "coverage", "selective", "floor", "baseline", "astray_right")
+    earlier = db.execute(
+        f"SELECT cell.step, task.position, cell.rows, {', '.join(scores)} FROM cell JOIN task ON task.name = cell.task "
+        "ORDER BY cell.step, task.position"
+    )
+    for step, cells in itertools.groupby(earlier, key=lambda cell: cell["step"]):
+        _, tasks, rows, *columns = zip(*cells, strict=True)
+        measured = [math.nan if score is None else score for column in columns for score in column]
+        row = {
+            "step": step,
+            "tasks": struct.pack(f"<{len(tasks)}i", *tasks),
+            "rows": struct.pack(f"<{len(tasks)}i", *rows),
+            "scores": struct.pack(f"<{len(measured)}d", *measured),
+        }
+        db.execute(
+            "INSERT INTO result (step, tasks, rows, scores, checksum) VALUES (?, ?, ?, ?, ?)",
+            (*row.values(), checksum(row)),
+        )
+    db.execute("DROP TABLE cell")
+
+
+MIGRATIONS: tuple[Migration, ...] = (
+    _first_tables,
+    _routing,
+    _members,
+    _moments,
+    _packed_results,
+)  # append only; from number 1
 SCHEMA_VERSION = len(MIGRATIONS)
 
 # The tables whose rows carry a checksum.
-STATE_TABLES = ("portfolio", "task", "version", "member", "alias", "cell", "router", "retired", "event", "moment")
+STATE_TABLES = ("portfolio", "task", "version", "member", "alias", "result", "router", "retired", "event", "moment")
 
 
 def migrate(db: sqlite3.Connection, now: str, migrations: Sequence[Migration] = MIGRATIONS) -> None:
@@ -244,10 +289,16 @@ def knows_moments(db: sqlite3.Connection) -> bool:
     return schema_version(db) > MIGRATIONS.index(_moments)
 
 
+def knows_results(db: sqlite3.Connection) -> bool:
+    """Whether the table `result` must be there; before it each cell was a row of the table `cell`."""
+    return schema_version(db) > MIGRATIONS.index(_packed_results)
+
+
 def state_tables(db: sqlite3.Connection) -> tuple[str, ...]:
     """The tables whose rows carry a checksum, as far as this portfolio must have them."""
     later = {"member": knows_members(db), "moment": knows_moments(db)}
-    return tuple(table for table in STATE_TABLES if later.get(table, True))
+    before = {} if knows_results(db) else {"result": "cell"}
+    return tuple(before.get(table, table) for table in STATE_TABLES if later.get(table, True))
 
 
 def require_known_schema(db: sqlite3.Connection, path: Path) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import mmap
 import shlex
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,7 +22,7 @@ from portfolio.errors import Conflict, DamagedBlob, NotFound, require
 from portfolio.members import require_unneeded
 from portfolio.records import AdapterRecord, BaseContract, Moment, Results, RouterState, Snapshot, TaskRecord
 from portfolio.refs import check_name, check_tag
-from portfolio.store import adapter_rows, rows
+from portfolio.store import adapter_rows, result_rows, rows
 from portfolio.store.blobs import Blobs
 from portfolio.store.consistency import (
     put_cells,
@@ -119,15 +120,19 @@ class Store(contextlib.AbstractContextManager["Store"]):
 
     # Reading
 
-    def snapshot(self) -> Snapshot:
-        """Everything but events and bytes, read in one transaction."""
+    def snapshot(self, *, history: bool = True) -> Snapshot:
+        """Everything but events and bytes, read in one transaction.
+
+        Args:
+            history: the results of every step; otherwise those of the last alone: of 1,000 tasks one row of 1,000.
+        """
         with self._database.reading() as db:
             return Snapshot(
                 generation=rows.read_generation(db),
                 contract=rows.read_contract(db),
                 tasks=rows.read_tasks(db),
                 adapters=adapter_rows.read_adapters(db),
-                cells=rows.read_cells(db),
+                cells=result_rows.read_cells(db, history=history),
                 router=rows.read_router(db),
                 moments=rows.read_moments(db),
             )
@@ -160,6 +165,14 @@ class Store(contextlib.AbstractContextManager["Store"]):
                     "read a new snapshot"
                 ) from None
             raise
+
+    def mapped(self, digest: str) -> mmap.mmap:
+        """The bytes of a blob, memory-mapped: what is read of them is not checked against the digest.
+
+        Raises:
+            DamagedBlob: the file is missing or empty.
+        """
+        return self._blobs.mapped(digest)
 
     def verify(self) -> tuple[Fault, ...]:
         """Everything found wrong or left over, after reading the whole portfolio; see verify.py."""
@@ -250,6 +263,7 @@ class Store(contextlib.AbstractContextManager["Store"]):
             left = {digest for name in names for digest in task_blobs(db, name)}
             adapter_rows.delete_adapters(db, names)
             for name in names:
+                result_rows.delete_results(db, name)
                 rows.delete_task(db, name)
                 detail = {
                     **_on_record([adapter for adapter in adapters if adapter.task == name]),

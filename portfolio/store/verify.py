@@ -16,10 +16,12 @@ from portfolio.errors import PortfolioError, StoreError
 from portfolio.store import rows
 from portfolio.store.adapter_rows import read_adapters
 from portfolio.store.blobs import Blobs, damage, file_digest
+from portfolio.store.checksums import checksum
 from portfolio.store.creation import CONTRACT, UNFINISHED
 from portfolio.store.database import Database
 from portfolio.store.durable import TEMPORARY
 from portfolio.store.references import blob_uses, waiting_to_be_deleted
+from portfolio.store.result_rows import read_cells
 from portfolio.store.schema import definitions, expected_definitions, schema_version, state_tables
 
 _FROM_A_COPY = "restore portfolio.db from a copy of the portfolio"
@@ -69,6 +71,7 @@ def _database_faults(db: sqlite3.Connection, name: str) -> Iterator[Fault]:
         yield from _checksum_faults(db)
         yield from _incomplete(db)
         yield from _member_faults(db)
+        yield from _result_faults(db)
     else:
         yield _damage(
             "database", name, f"{name} lacks tables, or columns in them, that this package makes; {_FROM_A_COPY}"
@@ -78,7 +81,7 @@ def _database_faults(db: sqlite3.Connection, name: str) -> Iterator[Fault]:
 def _checksum_faults(db: sqlite3.Connection) -> Iterator[Fault]:
     for table in state_tables(db):
         for number, row in enumerate(db.execute(f"SELECT * FROM {table}"), start=1):
-            if row["checksum"] != rows.checksum(dict(row)):
+            if row["checksum"] != checksum(dict(row)):
                 subject = f"{table} row {number}"
                 what = f"{subject} ({_key(row)}) is not as it was written: its checksum differs"
                 yield _damage("row", subject, f"{what}; {_FROM_A_COPY}")
@@ -123,6 +126,14 @@ def _member_faults(db: sqlite3.Connection) -> Iterator[Fault]:
                     f"adapter {adapter.ref} is made of {member.ref} with SHA-256 {member.digest}, but that has {found}"
                 )
                 yield _damage("incomplete", str(adapter.ref), f"{what}; {_FROM_A_COPY}")
+
+
+def _result_faults(db: sqlite3.Connection) -> Iterator[Fault]:
+    """Results that cannot be read, or are of tasks that are not there."""
+    try:
+        read_cells(db)
+    except StoreError as error:
+        yield _damage("incomplete", "results", str(error))
 
 
 def _contract_faults(db: sqlite3.Connection, path: Path) -> Iterator[Fault]:

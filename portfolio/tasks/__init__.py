@@ -11,6 +11,8 @@
     arrow.py       tables of Parquet files and of `datasets`
     readers.py     tables of JSONL, CSV and TSV files
     lines.py       a file as checked lines
+    typed.py       texts as typed: arguments, or lines of standard input
+    windows.py     texts without end, a bounded window at a time
     faults.py      faults of one file, reported together
 
 Nothing here imports torch; `datasets` and `pyarrow` are imported where a file needs them.

@@ -133,7 +133,8 @@ def _plain_texts(path: Path) -> Iterator[tuple[str, str | None]]:
 def _texts_of_table(location: str | Path, columns: Columns) -> Iterator[tuple[str, str | None]]:
     faults = Faults(str(location))
     path = Path(location)
-    if path.suffix.lower() in (".jsonl", ".json") and os.path.isfile(path):
+    if path.suffix.lower() in (".jsonl", ".json") and not os.path.isdir(path):
+        require_file(path)
         table = stream_jsonl(path, faults)
     else:
         table = locate(location).open_table("test", faults)

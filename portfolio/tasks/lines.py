@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from portfolio.errors import DataError
 from portfolio.tasks.faults import Faults
 
 MAX_LINE_BYTES = 1 << 20
+_COUNTED_BYTES = 1 << 20  # at a time
 _UTF8_BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -69,3 +71,17 @@ def _decoded(raw: bytes, number: int, start: int, faults: Faults) -> str:
         byte = raw[skipped + error.start]
         faults.add(f"{faults.source}:{number}", f"not UTF-8: byte 0x{byte:02x} at offset {offset} of the file")
         return ""
+
+
+def count_lines(path: Path) -> int | None:
+    """How many lines a file has; None for a pipe, which can be read once only, and where nothing can be read."""
+    if not os.path.isfile(path):
+        return None
+    count, last = 0, b"\n"
+    try:
+        with path.open("rb") as file:
+            while block := file.read(_COUNTED_BYTES):
+                count, last = count + block.count(b"\n"), block[-1:]
+    except OSError:
+        return None
+    return count + (last != b"\n")

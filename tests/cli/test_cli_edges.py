@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 import cli
-from portfolio import portfolio as facade
+from portfolio.reports import report
 
 Run = Callable[..., Any]
 
 ROOT = Path(cli.__file__).resolve().parent
-HEAVY = ("torch", "transformers", "datasets", "sklearn", "faiss")
+HEAVY = ("torch", "transformers", "datasets", "sklearn", "faiss", "scipy", "pandas", "matplotlib", "jinja2")
 
 
 def start(*arguments: str | Path, code: str = "", **options: Any) -> subprocess.Popen[str]:
@@ -68,7 +68,7 @@ def test_a_fault_of_ours_is_one_message_and_its_traceback_is_shown_on_request(
     def broken(*_: object) -> None:
         raise RuntimeError("out of cheese")
 
-    monkeypatch.setattr(facade, "build_report", broken)
+    monkeypatch.setattr(report, "build_report", broken)
     failed = run("-p", grown, "report")
     assert failed.code == 1 and "Traceback" not in failed.err
     assert "RuntimeError: out of cheese" in failed.err and "PORTFOLIO_DEBUG=1" in failed.err
@@ -81,7 +81,7 @@ def test_ctrl_c_ends_with_130_and_says_what_is_safe(run: Run, grown: Path, monke
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(facade, "build_report", interrupted)
+    monkeypatch.setattr(report, "build_report", interrupted)
     stopped = run("-p", grown, "report")
     assert stopped.code == 130 and stopped.out == ""
     assert "Tasks that were added are whole" in stopped.err and "Traceback" not in stopped.err
@@ -106,19 +106,35 @@ def test_what_needs_no_model_loads_none(grown: Path) -> None:
     code = f"""
 import contextlib, io, sys
 import cli
-commands = ("--help", "add-task --help", "--version", "tasks", "tasks --json", "show garden", "report", "report --json",
-            "verify", "tag garden risk=low", "rules --tenant acme", "add-task sky --train {grown.parent}/sky.csv --dry-run")
+commands = ("--help", "add-task --help", "--version", "tasks", "tasks --json", "show garden", "verify",
+            "tag garden risk=low", "rules --tenant acme", "report", "report --json",
+            "add-task sky --train {grown.parent}/sky.csv --dry-run")
 for command in commands:
     with contextlib.redirect_stdout(io.StringIO()):
         code = cli.main(["-p", {str(grown)!r}, *command.split()])
     print(command, code, [name for name in {HEAVY!r} if name in sys.modules], sep=": ")
     if command == "--version":
         print("early", [name for name in ("numpy", "rich", "sqlite3") if name in sys.modules], sep=": ")
+    if command == "rules --tenant acme":
+        print("light", [name for name in ("numpy", "routing.router") if name in sys.modules], sep=": ")
 """
     rows = "".join(f"{word} {n},{word}\n" for n in range(20) for word in ("fog", "sun"))
     (grown.parent / "sky.csv").write_text("text,label\n" + rows)
     process = start(code=code, stdout=subprocess.PIPE)
     said, _ = process.communicate()
     lines = said.splitlines()
-    assert len(lines) == 13 and "early: []" in lines
-    assert [line for line in lines if not line.endswith(": 0: []")] == ["early: []"]
+    assert len(lines) == 14
+    assert [line for line in lines if not line.endswith(": 0: []")] == ["early: []", "light: []"]
+
+
+def test_an_answer_loads_nothing_that_has_no_part_in_it(grown: Path) -> None:
+    code = f"""
+import contextlib, io, sys
+import cli
+with contextlib.redirect_stdout(io.StringIO()):
+    code = cli.main(["-p", {str(grown)!r}, "predict", "rose"])
+print(code, [name for name in ("sklearn", "pandas", "datasets", "pyarrow", "matplotlib") if name in sys.modules])
+"""
+    process = start(code=code, stdout=subprocess.PIPE)
+    said, _ = process.communicate()
+    assert said.splitlines() == ["0 []"]

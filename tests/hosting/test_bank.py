@@ -11,7 +11,8 @@ from torch.nn import functional
 from portfolio.errors import Conflict, NotFound
 from portfolio.hosting.bank import Bank
 from portfolio.hosting.encode import pad
-from portfolio.hosting.ready import passes_of
+from portfolio.hosting.plan import Plan, Selected
+from portfolio.hosting.ready import Pass, blended, passes_of
 from portfolio.methods.bottleneck import BottleneckConfig
 from portfolio.methods.lora import LoraConfig
 
@@ -164,6 +165,62 @@ def test_adapters_taken_in_under_inference_mode_can_be_joined_by_others_outside_
     with torch.inference_mode():
         bank.add("c@1", *passes_of(adapter(seed=3)))
     assert torch.isfinite(last(host, batch, bank.plan(only("a@1", "b@1", "c@1")))).all()
+
+
+def test_a_limit_is_kept_by_taking_out_before_taking_in(host, batch, adapter):
+    """What one gave back the next one takes, though other ranks and sites come."""
+    configs = [NARROW, BottleneckConfig(rank=5, placement="houlsby"), LORA, LoraConfig(rank=3, targets=("query",))]
+    comers = [passes_of(adapter(configs[seed % 4], seed=seed, labels=2 + seed % 5)) for seed in range(24)]
+    limit = 12_000
+    bank, seen = Bank(most_bytes=limit), []
+    for number, passes in enumerate(comers):
+        while not bank.has_room(passes):
+            if not bank.refs:
+                bank.trim()
+                break
+            bank.remove(bank.refs[0])
+        bank.add(f"{number}@1", *passes)
+        seen.append(bank.bytes)
+        wanted = last(host, batch, Plan(passes[0].updates))
+        got = last(host, batch, bank.plan(only(*[f"{number}@1"] * 3)))
+        torch.testing.assert_close(got, wanted, rtol=0, atol=1e-5)
+    assert max(seen) <= limit
+    assert len(bank.refs) > 1
+    assert seen[-1] > limit / 3
+
+
+def test_without_a_limit_there_is_always_room(adapter):
+    assert Bank().has_room(passes_of(adapter()))
+
+
+def test_a_wide_adapter_or_head_makes_no_room_for_the_narrow_beside_it(adapter):
+    """Each takes what it needs: nothing is padded to the widest."""
+    bank = Bank()
+    for number in range(7):
+        bank.add(f"{number}@1", *passes_of(adapter(seed=number, labels=2)))
+    before = bank.bytes
+    bank.add("wide@1", *passes_of(adapter(BottleneckConfig(rank=40), seed=9, labels=30)))
+    alone = Bank()
+    alone.add("wide@1", *passes_of(adapter(BottleneckConfig(rank=40), seed=9, labels=30)))
+    bank.trim()
+    alone.trim()
+    assert bank.bytes <= before + alone.bytes
+
+
+def test_members_with_constant_weights_are_rows_like_any_other(host, batch, adapter, plan_of):
+    """A blend of adapters with different activations and biases, mixed with a plain adapter."""
+    members = [adapter(seed=1), adapter(BottleneckConfig(rank=3, activation="tanh"), seed=2), adapter(LORA, seed=3)]
+    mixed = Pass(updates=blended(members, (0.5, -1.0, 2.0)), head=members[0].head)
+    bank = Bank()
+    bank.add("mixed@1", mixed)
+    bank.add("plain@1", *passes_of(members[1]))
+    got = last(host, batch, bank.plan([(("mixed@1", 0.5),), (("plain@1", 1.0),), ()]))
+    shares = tuple(zip(members, (0.25, -0.5, 1.0), strict=True))
+    assert all(
+        not isinstance(one, Selected) for here in bank.plan(only("mixed@1", "plain@1")).updates.values() for one in here
+    )
+    torch.testing.assert_close(got[0], last(host, batch, plan_of(*shares))[0], rtol=0, atol=1e-5)
+    torch.testing.assert_close(got[1], last(host, batch, plan_of((members[1], 1.0)))[1], rtol=0, atol=1e-5)
 
 
 def test_adapters_in_training_leave_no_gradient_in_the_bank(host, batch, adapter):

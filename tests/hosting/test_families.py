@@ -39,11 +39,11 @@ def batch(rows_of, base):
 
 def states_of(model, batch):
     with torch.no_grad():
-        return model(**batch.inputs()).last_hidden_state
+        return model(**batch.to(model.device).inputs()).last_hidden_state
 
 
 def bits(tensor):
-    return tensor.numpy().tobytes()
+    return tensor.cpu().numpy().tobytes()
 
 
 def test_every_line_of_the_table_of_layouts_is_tried_here(base_of, family_names):
@@ -162,13 +162,13 @@ def test_an_adapter_learns_while_the_base_stays_what_it_was(base, batch, config,
     adapter = adapter_of(host, config, fresh=True)
     weights = [weight.requires_grad_() for site in adapter.sites.values() for weight in site.values()]
     began = [weight.detach().clone() for weight in weights]
-    readout = torch.randn(2, 16, generator=torch.Generator().manual_seed(1))
+    readout = torch.randn(2, 16, generator=torch.Generator().manual_seed(1)).to(host.device)
     optimizer = torch.optim.Adam(weights, lr=0.02)
     losses = []
     for _ in range(8):
         plan = Plan({key: (Shared(update),) for key, update in adapter.updates().items()})
         logits = host.pool(host.run(batch, plan).last, batch) @ readout.T
-        loss = functional.cross_entropy(logits, torch.tensor([0, 1, 1, 0]))
+        loss = functional.cross_entropy(logits, torch.tensor([0, 1, 1, 0], device=host.device))
         losses.append(loss.item())
         optimizer.zero_grad()
         loss.backward()

@@ -45,7 +45,7 @@ def test_an_exception_within_a_pass_leaves_nothing_behind(base, batch, host_on):
     assert CALL.get() is None
     assert torch.equal(last(host, batch), before)
     with torch.no_grad():
-        assert torch.equal(base.model(**batch.inputs()).last_hidden_state, before)
+        assert torch.equal(base.model(**batch.to(base.model.device).inputs()).last_hidden_state, before)
 
 
 def test_two_threads_run_under_two_plans_at_once(base, batch, host_on, adapter_of, plan_of):
@@ -88,7 +88,7 @@ def test_two_hosts_on_one_model_do_not_meet(base, batch, host_on, adapter_of, pl
     assert not torch.equal(last(other, batch, upper), bare)
     other.detach()
     with torch.no_grad():
-        assert torch.equal(base.model(**batch.inputs()).last_hidden_state, bare)
+        assert torch.equal(base.model(**batch.to(base.model.device).inputs()).last_hidden_state, bare)
 
 
 def test_detaching_twice_is_no_fault(base, batch):
@@ -96,7 +96,7 @@ def test_detaching_twice_is_no_fault(base, batch):
     host.detach()
     host.detach()
     with torch.no_grad():
-        assert torch.isfinite(base.model(**batch.inputs()).last_hidden_state).all()
+        assert torch.isfinite(base.model(**batch.to(base.model.device).inputs()).last_hidden_state).all()
 
 
 @pytest.mark.parametrize("trunk", [0, 1, 3])
@@ -174,7 +174,7 @@ def test_features_are_the_pooled_states_after_some_blocks_each_of_unit_length(ow
     batch = pad(rows, 0)
     with torch.no_grad():
         features = host.run(batch).features
-        every = base.model(**batch.inputs(), output_hidden_states=True).hidden_states
+        every = base.model(**batch.to(base.model.device).inputs(), output_hidden_states=True).hidden_states
     assert features.shape == (2, host.feature_width)
     for row, length in enumerate((5, 3)):
         for part, block in enumerate((1, 2, 4)):

@@ -121,7 +121,7 @@ def states_under_plan(host, batch, plan):
 
 def states_of(model, batch):
     with torch.no_grad():
-        return model(**batch.inputs()).last_hidden_state
+        return model(**batch.to(model.device).inputs()).last_hidden_state
 
 
 @pytest.mark.parametrize("placement", sorted(BY_HAND))

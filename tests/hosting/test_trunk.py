@@ -28,7 +28,7 @@ def test_every_row_gets_the_features_it_has_alone(host, rows):
     assert len(prepared) == len(rows)
     with torch.no_grad():
         for number, row in enumerate(rows):
-            alone = host.run(pad([row], 0)).features[0]
+            alone = host.run(pad([row], 0)).features[0].cpu()
             torch.testing.assert_close(prepared.features[number], alone, rtol=0, atol=1e-5)
 
 

@@ -6,12 +6,21 @@ import dataclasses
 import io
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from portfolio.records import Answer, Route
-from portfolio.reports.answers import answer_to_dict, print_answers, print_explained, write_answers
+from portfolio.errors import DataError
+from portfolio.records import Answer, NearClass, Route
+from portfolio.reports.answers import (
+    Answered,
+    answer_to_dict,
+    answers_in,
+    print_answers,
+    print_explained,
+    write_answers,
+)
 
 ROUTE = Route(tasks=("billing", "returns"), scores=(0.9, 0.1), margin=0.8, reason="nearest is class 3 of 'billing'")
 ANSWER = Answer(
@@ -90,3 +99,34 @@ def test_json_lines_are_one_strict_object_each_in_any_encoding(encoding: str) ->
     write_answers(answers, stream)
     lines = raw.getvalue().decode(encoding).splitlines()
     assert [json.loads(line) for line in lines] == json.loads(json.dumps([answer_to_dict(one) for one in answers]))
+
+
+def test_an_object_holds_every_field_of_answer_route_and_near_classes() -> None:
+    near = (
+        NearClass(task="billing", label="invoice", distance=2.5),
+        NearClass(task="returns", label="label", distance=3.0),
+    )
+    answer = dataclasses.replace(ANSWER, route=dataclasses.replace(ROUTE, nearest=near))
+    copied = dataclasses.asdict(answer)
+    del copied["attention"]
+    assert json.dumps(answer_to_dict(answer)) == json.dumps(copied)  # in the same order
+
+
+def test_what_a_file_of_answers_holds_is_told_by_its_whole_lines(tmp_path: Path) -> None:
+    path = tmp_path / "answers.jsonl"
+    assert answers_in(str(path)) == Answered(count=0, last_text=None, is_cut_short=False)
+    with path.open("w", encoding="utf-8") as stream:
+        write_answers([ABSTENTION, dataclasses.replace(ANSWER, text="Straße\n漢字")], stream)
+    assert answers_in(str(path)) == Answered(count=2, last_text="Straße\n漢字", is_cut_short=False)
+    path.write_bytes(path.read_bytes()[:-4])
+    assert answers_in(str(path)) == Answered(count=1, last_text="what is the moon", is_cut_short=True)
+
+
+@pytest.mark.parametrize("line", [b"hello\n", b"[1]\n", b'{"label": "a"}\n', b'{"text": 3}\n', b"\xff\xfe\n", b"\n"])
+def test_a_file_of_something_else_holds_no_answers(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "answers.jsonl"
+    path.write_bytes(b'{"text": "rose"}\n' + line)
+    with pytest.raises(DataError, match="answers.jsonl:2: expected an answer that predict wrote"):
+        answers_in(str(path))
+    with pytest.raises(DataError, match="cannot read"):
+        answers_in(str(tmp_path))

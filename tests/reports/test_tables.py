@@ -7,6 +7,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rich.text import Text
 
 from portfolio.reports.tables import figures_table, print_table, texts_table
 
@@ -77,3 +78,19 @@ def test_texts_are_folded_where_there_is_no_room_and_nothing_is_lost(
     room = sum(gap + max(map(len, column)) for gap, column in zip((2, 2, 2), zip(*rows, strict=True), strict=True))
     if width >= room + len("onetwothird"):  # headers are never wider than that
         assert len(lines) == len(rows)
+
+
+def test_wide_characters_take_the_room_that_they_take_on_a_terminal(screen: MakeScreen) -> None:
+    shown = screen(width=40)
+    table = figures_table(["name", "n"], [["日本", "5"], ["ab", "1,000"]], shown.console)
+    print_table(table, shown.console)
+    assert shown.lines()[2:] == ["日本      5", "ab    1,000"]
+
+
+def test_a_coloured_figure_stands_where_a_plain_one_does(screen: MakeScreen) -> None:
+    plain_screen, coloured = screen(), screen()
+    rows = [["a", "5.0"], ["b", "-1.5"]]
+    print_table(figures_table(["name", "change"], rows, plain_screen.console), plain_screen.console)
+    styled = [[name, Text(figure, style="red")] for name, figure in rows]
+    print_table(figures_table(["name", "change"], styled, coloured.console), coloured.console)
+    assert coloured.lines() == plain_screen.lines()

@@ -126,6 +126,19 @@ def test_a_tenth_of_the_frozen_is_searched_as_thoroughly_as_a_loose_part(queries
     np.testing.assert_array_equal(found.columns, plain_nearest(queries, means, among, 5)[1])
 
 
+def test_a_frozen_mean_that_goes_makes_room_for_the_next_of_its_own_cells_alone():
+    """No other cell is looked into for its sake: what was measured before with it still holds (reach.py)."""
+    chance = np.random.default_rng(3)
+    means, queries = chance.normal(size=(1024, 6)), chance.normal(size=(50, 6))
+    index = LargeIndex.build(means, flat=100)
+    before = index.nearest(queries, 20).columns
+    gone = before[0, 5]
+    after = index.without(np.array([gone])).nearest(queries, 20).columns
+    for was, now in zip(before, after, strict=True):
+        staying = was[was != gone]
+        np.testing.assert_array_equal(now[: len(staying)], staying)
+
+
 def test_more_means_are_numbered_on_and_removed_numbers_are_not_given_again(means, flat):
     index = LargeIndex.build(means, flat=flat).with_more(means[:2] + 1).without(np.array([301]))
     index = index.with_more(means[:2] + 50)

@@ -18,6 +18,7 @@ from portfolio.errors import Conflict, StoreError, Unwritable
 from portfolio.records import Cell, Results, RouterState, RouterWishes
 from portfolio.store.blobs import Blobs
 from portfolio.store.database import Database
+from portfolio.store.rows import insert
 from portfolio.store.schema import MIGRATIONS, SCHEMA_VERSION, migrate, schema_version
 from portfolio.store.store import GenerationMoved, Store
 
@@ -99,7 +100,7 @@ def checksum(row: dict[str, Any]) -> str:
 
 def make(root: Path, synthetic: ModuleType, schema: int) -> None:
     """A portfolio with one task, made by the first migrations alone."""
-    rows = first_rows if schema == 1 else second_rows  # the third schema added nothing to these
+    rows = first_rows if schema == 1 else second_rows  # the later ones added nothing to these
     (root / "blobs").mkdir(parents=True)
     (root / "base.json").write_text(CONTRACT)
     database = Database(root / "portfolio.db")
@@ -117,7 +118,7 @@ def schema_of(store: Store) -> int:
         return schema_version(db)
 
 
-@pytest.fixture(params=[1, 2, 3])
+@pytest.fixture(params=[1, 2, 3, 4])
 def schema(request: pytest.FixtureRequest) -> int:
     return int(request.param)
 
@@ -181,6 +182,31 @@ def test_the_first_change_brings_it_to_the_newest_schema(older: Store) -> None:
     assert after.tasks[0].tags == (("tenant", "acme"),)
     assert (after.cells, after.router, after.adapters) == (before.cells, before.router, before.adapters)
     assert older.verify() == ()
+
+
+def test_its_results_were_a_row_a_cell_and_stay_the_same_when_they_are_packed(
+    older: Store, synthetic: ModuleType
+) -> None:
+    """Steps and tasks that are not in the order of their names, and cells that are missing."""
+    blobs = Blobs(older.path / "blobs")
+    cells = [("b", "first", None, 7), ("b", "b", 0.25, 3), ("a", "a", 1.0, 2), ("a", "first", 0.125, 7)]
+    with Database(older.path / "portfolio.db").writing() as db:
+        for position, name in ((2, "b"), (5, "a")):
+            task = {**first_rows(blobs, synthetic)["task"], "name": name, "position": position}
+            insert(db, "task", task)
+        for step, task, oracle, rows in cells:
+            insert(db, "cell", {"step": step, "task": task, "rows": rows, "oracle": oracle})
+    before = older.snapshot()
+    assert [(cell.step, cell.task, cell.oracle, cell.rows) for cell in before.cells[1:]] == [
+        ("b", "first", None, 7),
+        ("b", "b", 0.25, 3),
+        ("a", "first", 0.125, 7),
+        ("a", "a", 1.0, 2),
+    ]
+    assert list(older.snapshot(history=False).cells) == list(before.cells)[3:]
+    older.commit_tags(expected_generation=1, name="first", tags={"tenant": "acme"})
+    assert older.snapshot().cells == before.cells
+    assert older.snapshot(history=False).cells == before.cells[3:]
 
 
 def test_a_refused_change_leaves_it_as_it_is(older: Store, schema: int) -> None:

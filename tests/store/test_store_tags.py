@@ -75,6 +75,6 @@ def test_new_tags_do_not_hide_that_a_row_is_damaged(two_tasks: Store) -> None:
     db = sqlite3.connect(two_tasks.path / "portfolio.db", isolation_level=None)
     db.execute("UPDATE task SET seed = 4 WHERE name = 'first'")
     db.close()
-    with pytest.raises(StoreError, match="row of task 'first' is not as it was written"):
+    with pytest.raises(StoreError, match=r"'task' \(name 'first'\) is not as it was written"):
         two_tasks.commit_tags(expected_generation=2, name="first", tags={"risk": "low"})
     assert [fault.kind for fault in two_tasks.verify()] == ["row"]

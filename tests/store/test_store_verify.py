@@ -118,7 +118,8 @@ def test_a_base_json_unlike_the_contract_is_damage(two_tasks: Store, content: by
         "UPDATE task SET added_at = CAST(added_at AS BLOB) WHERE name = 'first'",
         "UPDATE version SET validation_score = 0.99",
         "UPDATE alias SET alias = 'other' WHERE name = 'second'",
-        "UPDATE cell SET routed = NULL",
+        "UPDATE result SET scores = zeroblob(length(scores))",
+        "UPDATE result SET rows = zeroblob(3)",
         "UPDATE router SET threshold = 0",
         "DELETE FROM router",
         "DELETE FROM portfolio",
@@ -136,7 +137,7 @@ def test_a_row_changed_behind_the_stores_back_is_damage(two_tasks: Store, statem
 
 
 @pytest.mark.parametrize(
-    "statement", ["ALTER TABLE cell RENAME COLUMN checksum TO chicksum", "DROP TRIGGER event_is_not_deleted"]
+    "statement", ["ALTER TABLE result RENAME COLUMN checksum TO chicksum", "DROP TRIGGER event_is_not_deleted"]
 )
 def test_tables_that_are_not_as_they_were_made_are_damage(two_tasks: Store, statement: str) -> None:
     change_database(two_tasks, statement)
@@ -144,7 +145,7 @@ def test_tables_that_are_not_as_they_were_made_are_damage(two_tasks: Store, stat
 
 
 def test_what_somebody_added_to_the_database_is_no_damage(two_tasks: Store) -> None:
-    change_database(two_tasks, "CREATE INDEX of_theirs ON cell (routed)", "ANALYZE")
+    change_database(two_tasks, "CREATE INDEX of_theirs ON result (rows)", "ANALYZE")
     assert two_tasks.verify() == ()
 
 

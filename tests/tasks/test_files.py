@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -217,3 +218,15 @@ def test_a_split_reads_back_with_the_same_digest(write):
     first = read_split(write("a.jsonl", rows), "test")
     second = read_split(write("b.json", "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)), "test")
     assert first.digest() == second.digest()
+
+
+def test_lines_of_a_pipe_are_given_as_they_come(tmp_path):
+    path = tmp_path / "pipe.jsonl"
+    os.mkfifo(path)
+    opening = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # so that nobody waits for the other end
+    with path.open("w") as writer:
+        writer.write('{"text": "one"}\n{"text": "two"}\n')
+        writer.flush()
+        rows = read_texts(path)
+        assert [next(rows), next(rows)] == [("one", None), ("two", None)]
+    os.close(opening)

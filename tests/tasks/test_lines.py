@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import tracemalloc
 
 import pytest
 
 from portfolio.errors import DataError
 from portfolio.tasks.faults import Faults
-from portfolio.tasks.lines import MAX_LINE_BYTES, numbered_lines
+from portfolio.tasks.lines import MAX_LINE_BYTES, count_lines, numbered_lines
 
 
 def test_lines_are_numbered_and_lose_their_ends(write):
@@ -66,3 +67,16 @@ def test_a_line_of_ten_megabytes_is_counted_but_never_held(write):
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(DataError, match=r"gone\.txt"):
         list(numbered_lines(tmp_path / "gone.txt", Faults("gone.txt")))
+
+
+@pytest.mark.parametrize(
+    ("raw", "count"), [(b"", 0), (b"one", 1), (b"one\n", 1), (b"one\n\ntwo", 3), (b"x\n" * 700_000, 700_000)]
+)
+def test_lines_are_counted_with_or_without_a_last_end(write, raw, count):
+    assert count_lines(write("a.txt", raw)) == count
+
+
+def test_of_a_pipe_and_of_nothing_no_lines_are_counted(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    assert count_lines(tmp_path / "pipe.jsonl") is None
+    assert count_lines(tmp_path / "nothing.txt") is None

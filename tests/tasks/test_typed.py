@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import io
+import os
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portfolio.errors import DataError
-from portfolio.tasks.typed import in_chunks, texts_of_arguments, texts_of_lines
+from portfolio.tasks.typed import texts_of_arguments, texts_of_lines
 
 ENDS = "\r\n"
 A_LINE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters=ENDS), min_size=1).filter(str.strip)
 
 
 def texts(raw: bytes) -> list[str]:
-    return [text for text, _ in texts_of_lines(io.BytesIO(raw))]
+    return [text for some in texts_of_lines(io.BytesIO(raw), most=3) for text, _ in some]
 
 
 @settings(max_examples=50)
@@ -46,9 +47,37 @@ def test_what_cannot_be_answered_is_named_by_its_line(raw: bytes, message: str) 
         texts(raw)
 
 
-def test_lines_are_read_as_they_are_asked_for() -> None:
-    rows = texts_of_lines(io.BytesIO(b"first\nsecond\n\xff\n"))
-    assert [next(rows), next(rows)] == [("first", None), ("second", None)]
+def test_all_lines_that_have_come_are_given_together_and_no_others_are_waited_for() -> None:
+    hears, says = os.pipe()
+    with os.fdopen(hears, "rb") as stream, os.fdopen(says, "wb", buffering=0) as asker:
+        chunks = texts_of_lines(stream, most=2)
+        asker.write(b"first\nsec")
+        assert next(chunks) == [("first", None)]
+        asker.write(b"ond\nthird\nfourth\n")
+        assert [next(chunks), next(chunks)] == [[("second", None), ("third", None)], [("fourth", None)]]
+        asker.write(b"\nlast")
+        asker.close()
+        with pytest.raises(DataError, match="standard input:5: the text is empty"):
+            next(chunks)
+
+
+def test_texts_before_a_line_that_cannot_be_used_come_first() -> None:
+    chunks = texts_of_lines(io.BytesIO(b"first\nsecond\n\xff\nthird\n"), most=9)
+    assert next(chunks) == [("first", None), ("second", None)]
+    with pytest.raises(DataError, match="standard input:3: not UTF-8"):
+        next(chunks)
+
+
+@pytest.mark.parametrize("size", [(1 << 20) - 1, 1 << 20, (1 << 20) + 1, 5 << 20])
+def test_a_line_of_one_mebibyte_is_read_and_of_a_longer_one_no_more_than_shows_it(size: int) -> None:
+    stream = io.BytesIO(b"x" * size + b"\nshort\n")
+    chunks = texts_of_lines(stream, most=9)
+    if size <= 1 << 20:
+        assert [text for some in chunks for text, _ in some] == ["x" * size, "short"]
+    else:
+        with pytest.raises(DataError, match="standard input:1: expected at most 1048576 bytes a line"):
+            next(chunks)
+        assert stream.tell() <= 2 << 20
 
 
 def test_arguments_come_with_their_pairs() -> None:
@@ -68,11 +97,3 @@ def test_arguments_come_with_their_pairs() -> None:
 def test_an_argument_that_is_no_text_is_named(said: list[str], pairs: list[str], message: str) -> None:
     with pytest.raises(DataError, match=message):
         texts_of_arguments(said, pairs)
-
-
-@given(st.integers(0, 20), st.integers(1, 7))
-def test_chunks_hold_every_row_once_and_in_order(count: int, size: int) -> None:
-    rows = [(str(number), None) for number in range(count)]
-    chunks = list(in_chunks(iter(rows), size))
-    assert [row for chunk in chunks for row in chunk] == rows
-    assert all(len(chunk) == size for chunk in chunks[:-1]) and all(chunks)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 
 from portfolio.engine import champion_of
 from portfolio.errors import DamagedBlob, NotFound
+from portfolio.execution import Execution
+from portfolio.hosting.bank import Bank
+from portfolio.loading import load_passes
+from portfolio.portfolio import Portfolio
 
 
 def damage(portfolio, digest):
@@ -44,6 +50,42 @@ def test_an_adapter_is_read_once_and_only_when_it_is_needed(grown):
     assert grown.predict(["soup"], task="kitchen")[0].task == "kitchen"
     grown.predict(["rose"], task="garden")
     assert set(engine.bank.refs) == {champion_of(snapshot, name).digest for name in ("garden", "kitchen")}
+
+
+def bytes_taken(portfolio, *names):
+    """By a bank that holds just the adapters of these tasks."""
+    bank, snapshot = Bank(), portfolio.snapshot()
+    for name in names:
+        record = champion_of(snapshot, name)
+        for number, one in enumerate(load_passes(portfolio.store, record)):
+            bank.add(f"{record.digest} {number}", one)
+    bank.trim()
+    return bank.bytes
+
+
+def test_within_a_limit_the_least_recently_used_leave_and_answers_stay_the_same(grown, tiny_base):
+    texts, limit = ["rose fern", "soup pie", "ferry fog"], bytes_taken(grown, "garden", "kitchen")
+    wanted = {name: grown.predict(texts, task=name) for name in ("garden", "kitchen", "harbour")}
+    with closing(Portfolio.open(grown.path, base=tiny_base, execution=Execution(bank_bytes=limit))) as tight:
+        bank, snapshot = tight.engine().bank, tight.snapshot()
+        digest = {name: champion_of(snapshot, name).digest for name in wanted}
+        assert tight.predict(texts, task="garden") == wanted["garden"]
+        assert tight.predict(texts, task="kitchen") == wanted["kitchen"]
+        assert set(bank.refs) == {digest["garden"], digest["kitchen"]}
+        assert tight.predict(texts, task="garden") == wanted["garden"]  # used again, so the kitchen leaves
+        assert tight.predict(texts, task="harbour") == wanted["harbour"]
+        assert digest["harbour"] in bank.refs
+        assert digest["kitchen"] not in bank.refs
+        assert bank.bytes <= limit
+        assert tight.predict(texts, task="kitchen") == wanted["kitchen"]
+        assert bank.bytes <= limit
+
+
+def test_what_one_batch_needs_is_taken_in_whatever_the_limit(grown, tiny_base):
+    texts = ["rose fern", "soup pie", "ferry fog"]
+    wanted = grown.predict(texts, top_k=3, abstain=False)
+    with closing(Portfolio.open(grown.path, base=tiny_base, execution=Execution(bank_bytes=0))) as tight:
+        assert tight.predict(texts, top_k=3, abstain=False) == wanted
 
 
 def test_adapters_of_removed_tasks_are_forgotten(grown, opened):

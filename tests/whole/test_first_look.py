@@ -18,8 +18,8 @@ from portfolio.hosting.base import freeze
 from portfolio.hosting.encode import pad
 from portfolio.hosting.trunk import prepare
 from portfolio.records import FirstLook, Results, RouterState
+from portfolio.store.checksums import checksum
 from portfolio.store.database import Database
-from portfolio.store.rows import checksum
 from portfolio.store.store import Store
 from routing.projection import Projection
 from routing.statistics import centroids_from_bytes, centroids_to_bytes

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from portfolio.calibrating import Changes, calibrated_router, known_tasks, recalibrate, totals_of
-from portfolio.engine import load_centroids
 from portfolio.hosting.trunk import prepare
 from portfolio.portfolio import Portfolio
 from portfolio.records import RouterWishes
@@ -50,6 +49,7 @@ def _two_tasks(tmp_path_factory, tiny_base, quick, task_files):
 def root(_two_tasks, tmp_path, monkeypatch):
     """A copy of that portfolio, whose router is large from now on."""
     shutil.copytree(_two_tasks / "large", tmp_path / "large")
+    monkeypatch.setattr("portfolio.router_cache.MOST_EXACT", 20)
     monkeypatch.setattr("portfolio.router_cache.FLAT", 20)
     return tmp_path / "large"
 
@@ -107,7 +107,7 @@ def test_a_large_router_is_fitted_once_and_says_what_a_small_one_says(root, open
     monkeypatch.setattr("portfolio.router_cache.fit_space", None)
     second = opened(root)
     assert_same(first, second, tolerance=0)
-    monkeypatch.setattr("portfolio.router_cache.FLAT", 1000)
+    monkeypatch.setattr("portfolio.router_cache.MOST_EXACT", 1000)
     exact = opened(root)
     assert not exact.engine().refresh().router.whole.is_kept
     for ours, theirs in zip(figures(second), figures(exact), strict=True):
@@ -174,8 +174,7 @@ def test_settings_are_chosen_again_with_each_fit_and_with_other_wishes(root, ope
     add(portfolio, "kitchen")
     assert portfolio.snapshot().router.threshold == -1e6
     engine, snapshot = portfolio.engine(), portfolio.snapshot()
-    centroids = {task.name: load_centroids(portfolio.store, task) for task in snapshot.tasks}
-    now = totals_of(engine, snapshot), centroids, known_tasks(engine, snapshot)
+    now = totals_of(engine, snapshot), known_tasks(engine, snapshot)
     assert calibrated_router(engine, *now, snapshot.router.wishes)[1] == snapshot.router
     assert calibrated_router(engine, *now, RouterWishes(coverage=0.8))[1].threshold > -1e3
     add(portfolio, "harbour")
@@ -215,6 +214,7 @@ def test_the_cache_is_never_needed_and_never_a_fault(root, opened, what):
 
 
 def test_a_portfolio_that_cannot_be_written_opens_without_a_cache(root, opened, add):
+    shutil.rmtree(root / "cache", ignore_errors=True)
     (root / "cache").write_text("no directory can be made here, whoever asks")
     portfolio = opened(root)
     router_of(portfolio)

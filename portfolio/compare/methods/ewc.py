@@ -31,6 +31,7 @@ class OnlineEwc:
     """The running importances, and where the weights stood."""
 
     def __init__(self, world: World) -> None:
+        self._device = world.host.device
         self._importance: dict[str, Tensor] = {}  # F̃, by name of a tensor
         self._anchor: dict[str, Tensor] = {}  # θ*
 
@@ -69,7 +70,7 @@ class OnlineEwc:
     def restore(self, state: Mapping[str, Tensor]) -> None:
         for name, tensor in state.items():
             kind, _, of = name.partition(" ")
-            (self._importance if kind == "importance" else self._anchor)[of] = tensor.clone()
+            (self._importance if kind == "importance" else self._anchor)[of] = tensor.to(self._device, copy=True)
 
 
 def diagonal_fisher(trainee: Trainee, lesson: Lesson) -> dict[str, Tensor]:
@@ -83,7 +84,7 @@ def diagonal_fisher(trainee: Trainee, lesson: Lesson) -> dict[str, Tensor]:
     for row in rows.tolist():
         logits = masked(trainee.logits(lesson.rows.prepared, [row], training=False), lesson.known)
         log_probabilities = torch.log_softmax(logits[0], dim=0)
-        label = int(torch.multinomial(log_probabilities.detach().exp(), 1, generator=labels))
+        label = int(torch.multinomial(log_probabilities.detach().cpu().exp(), 1, generator=labels))
         gradients = torch.autograd.grad(log_probabilities[label], list(tensors.values()), allow_unused=True)
         for squares, gradient in zip(fisher.values(), gradients, strict=True):
             if gradient is not None:

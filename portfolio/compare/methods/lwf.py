@@ -41,7 +41,8 @@ class Distillation:
         def loss(rows: Sequence[int]) -> Tensor:
             logits = trainee.logits(data.prepared, rows, training=True)
             new = lesson.cross_entropy(logits, data.labels[list(rows)])
-            return new + STRENGTH * distillation(recorded[list(rows)], logits[:, earlier])
+            before = recorded[list(rows)].to(logits.device)
+            return new + STRENGTH * distillation(before, logits[:, earlier])
 
         return loss
 

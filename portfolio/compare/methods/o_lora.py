@@ -40,14 +40,17 @@ class OrthogonalLoras:
         self._host = world.host
         self._settings = settings
         self._config = config
-        self._head: Head = zero_head(len(world.labels), world.host.feature_width)
+        self._head: Head = zero_head(len(world.labels), world.host)
         self._newest = self._fresh(0)
         self._earlier: Sites = {}  # all earlier LoRAs side by side, as one that is wider
 
     def _fresh(self, number: int) -> Sites:
         """The LoRA that a task begins with."""
         generator = torch.Generator().manual_seed(self._settings.seed + number)
-        return {site.key: self._config.fresh(site.shape, generator) for site in self._host.sites_for(self._config)}
+        fresh = {site.key: self._config.fresh(site.shape, generator) for site in self._host.sites_for(self._config)}
+        return {
+            key: {name: tensor.to(self._host.device) for name, tensor in site.items()} for key, site in fresh.items()
+        }
 
     # What learns
 
@@ -102,7 +105,7 @@ class OrthogonalLoras:
         self._earlier = {}
         for name, tensor in state.items():
             key, _, side = name.rpartition(".")
-            self._earlier.setdefault(key, {})[side] = tensor
+            self._earlier.setdefault(key, {})[side] = tensor.to(self._host.device)
 
     def _put_aside(self) -> None:
         """The newest joins the earlier ones and learns no more."""

@@ -107,7 +107,7 @@ class Grown:
         """(rows,), classes of the world: what the adapter of that task says."""
         snapshot = self._engine.refresh().snapshot
         if name not in self._passes:
-            self._passes[name] = load_passes(self._engine.store, champion_of(snapshot, name))
+            self._passes[name] = load_passes(self._engine.store, champion_of(snapshot, name), host=self._engine.host)
         said = predict_logits(self._engine.host, self._passes[name], prepared).argmax(1).numpy()
         [record] = [one for one in snapshot.tasks if one.name == name]
         classes: Int64 = np.array([self._world.labels.index(label) for label in record.labels], dtype=np.int64)[said]
