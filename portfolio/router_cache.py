@@ -3,7 +3,7 @@
 Everything there is derived. What is missing, damaged, or fitted to other tasks is made again from the store; a portfolio
 that cannot be written is fitted in memory. KEY is the digest of what the space was fitted to, so two processes that fit
 the same write the same, and either's will do. What it holds: routing/router_files.py. When it is needed at all:
-docs/decisions/0008-scale.md.
+docs/decisions/0015-growth.md.
 """
 
 from __future__ import annotations

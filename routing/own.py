@@ -12,6 +12,7 @@ are nearest without it are scored so. Why this corner, in numbers: docs/decision
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,7 +21,7 @@ from scipy.linalg.lapack import dtrtri
 
 from routing.distance import squared_distances
 from routing.neighbours import Neighbours
-from routing.statistics import Float64, Int64
+from routing.statistics import Centroids, Float64, Int64
 from routing.whitening import Whitening
 
 RESCORED = 4  # tasks a row
@@ -42,9 +43,30 @@ class WhiteMeans(Protocol):
 
 
 class Shapes(Protocol):
-    """Of every task, by its number; an index beyond them is never asked for."""
+    """Of every task, by its number; a list will do."""
 
-    def __getitem__(self, task: int, /) -> Shape | None: ...
+    def __getitem__(self, task: int, /) -> Shape | None:
+        """None for a task that keeps the shared covariance."""
+
+
+class ShapesOf:
+    """Of every task's own covariance, each read when it is first needed."""
+
+    def __init__(self, tasks: Mapping[str, Centroids], width: int, read: dict[int, Shape | None] | None = None) -> None:
+        self._tasks = tasks
+        self._names = list(tasks)
+        self._width = width
+        self._read = {} if read is None else read  # by task; read twice at worst, by two threads
+
+    def __getitem__(self, task: int, /) -> Shape | None:
+        if task not in self._read:
+            self._read[task] = _shape_of(self._tasks[self._names[task]])
+        shape = self._read[task]
+        return shape if shape is not None and len(shape.scatter) <= self._width else None
+
+    def leading(self, width: int) -> ShapesOf:
+        """As the first features show them."""
+        return ShapesOf(self._tasks, width, self._read)
 
 
 class OwnCovariances:
@@ -147,3 +169,8 @@ def _rows_by_task(distances: Float64, tasks: Int64) -> dict[int, Int64]:
         for task in list(dict.fromkeys(line.tolist()))[:RESCORED]:
             rows.setdefault(task, []).append(row)
     return {task: np.array(some) for task, some in rows.items()}
+
+
+def _shape_of(centroids: Centroids) -> Shape | None:
+    degrees = int(centroids.counts.sum()) - len(centroids.counts)
+    return None if centroids.corner is None else Shape(scatter=centroids.corner, degrees=degrees)

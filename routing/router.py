@@ -19,7 +19,7 @@ import numpy as np
 
 from routing.decision import Choices, Decision, NearestClass, reason_of
 from routing.neighbours import FEW, Neighbours
-from routing.own import OwnCovariances, Shape, farthest_scored
+from routing.own import OwnCovariances, ShapesOf, farthest_scored
 from routing.probability import task_log_probabilities, task_log_probabilities_of_nearest
 from routing.reach import Surroundings
 from routing.scope import InScope
@@ -97,7 +97,7 @@ class CentroidRouter:
         self._task_of_class = np.repeat(np.arange(len(sizes)), sizes)  # (K,)
         self._starts = np.cumsum([0, *sizes[:-1]])  # (T,), the column where each task begins
         may_own = len(tasks) <= MOST_OWN  # where they may not, no centroids are asked for that the space has already
-        self._shapes = _Shapes(tasks, self.width) if may_own else None
+        self._shapes = ShapesOf(tasks, self.width) if may_own else None
         self._own = self._own_covariances()
 
     def calibrated(self, settings: Calibration) -> CentroidRouter:
@@ -404,28 +404,3 @@ def _check_settings(settings: Calibration) -> None:
         raise ValueError(f"shrinkage must be a share from 0 to 1, got {settings.shrinkage}")
     if not 0 <= settings.own_share < 1:
         raise ValueError(f"own share must be from 0 to below 1, got {settings.own_share}")
-
-
-class _Shapes:
-    """Of every task's own covariance, each read when it is first needed."""
-
-    def __init__(self, tasks: Mapping[str, Centroids], width: int, read: dict[int, Shape | None] | None = None) -> None:
-        self._tasks = tasks
-        self._names = list(tasks)
-        self._width = width
-        self._read = {} if read is None else read  # by task; read twice at worst, by two threads
-
-    def __getitem__(self, task: int, /) -> Shape | None:
-        if task not in self._read:
-            self._read[task] = _shape_of(self._tasks[self._names[task]])
-        shape = self._read[task]
-        return shape if shape is not None and len(shape.scatter) <= self._width else None
-
-    def leading(self, width: int) -> _Shapes:
-        """As the first features show them."""
-        return _Shapes(self._tasks, width, self._read)
-
-
-def _shape_of(centroids: Centroids) -> Shape | None:
-    degrees = int(centroids.counts.sum()) - len(centroids.counts)
-    return None if centroids.corner is None else Shape(scatter=centroids.corner, degrees=degrees)

@@ -360,6 +360,15 @@ def test_a_damaged_blob_is_refused_where_rows_of_it_are_looked_at(world, tmp_pat
         measured(world, range(51))
 
 
+def test_a_blob_that_is_missing_is_refused_though_no_row_of_it_is_looked_at(world, tmp_path):
+    world = world.copy(tmp_path)
+    measured(world, range(50))
+    digest = world.tasks[3].evaluation
+    (world.store.path / "blobs" / digest[:2] / digest[2:]).unlink()
+    with pytest.raises(DamagedBlob, match=digest[2:]):
+        measured(world, range(51))
+
+
 def test_where_nothing_can_be_written_the_results_are_the_same(world, tmp_path):
     world = world.copy(tmp_path)
     shutil.rmtree(world.store.path / "cache", ignore_errors=True)

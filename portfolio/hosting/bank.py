@@ -95,8 +95,7 @@ class Bank:
             self._make_room(made)
             for key, matrices in made.items():
                 self._pages[key].put(ref, matrices)
-                if key != _HEADS and any(piece.any() for piece in matrices["down_bias"]):
-                    self._biased.add(key)
+            self._biased |= _biased(one.updates)
             if _plain(one.updates) is None:
                 self._composed[ref] = one.updates
             self._adapters[ref] = tuple(made)
@@ -209,7 +208,7 @@ class Bank:
                 like = next(iter(matrices.values()))[0]
                 dtype = like.dtype if key == _HEADS or self._dtype is None else self._dtype
                 self._pages[key] = Pages(widths, dtype, self._device or like.device, self._leases)
-        counts = {key: sum(map(len, next(iter(matrices.values())))) for key, matrices in made.items()}
+        counts = {key: sum(piece.shape[0] for piece in next(iter(matrices.values()))) for key, matrices in made.items()}
         if all(self._pages[key].free >= count for key, count in counts.items()):
             return
         copies = len(self._adapters) + 1
@@ -234,6 +233,14 @@ def _plain(updates: Updates) -> dict[_Key, list[LowRank]] | None:
                 return None
             plain.setdefault((site, one.update.activation), []).append(one.update)
     return plain
+
+
+def _biased(updates: Updates) -> set[_Key]:
+    """Where a plain adapter has a bias."""
+    plain = _plain(updates) or {}
+    return {
+        key for key, here in plain.items() if any(one.down_bias is not None or one.up_bias is not None for one in here)
+    }
 
 
 def _rows_of(updates: Sequence[LowRank]) -> int:

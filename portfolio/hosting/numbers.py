@@ -144,9 +144,7 @@ def _compile(blocks: nn.ModuleList, trunk: int, int8: bool) -> None:
         for block in blocks[:trunk]:
             block.forward = torch.compile(block.forward, dynamic=True)
         return
-    product = torch.compile(
-        functional.linear, dynamic=True
-    )  # one for all layers: compiled once for each shape of weights
+    product = torch.compile(functional.linear, dynamic=True)  # for all layers, once for each shape of their weights
     for module in blocks.modules():
         if isinstance(module, nn.Linear):
             module.forward = functools.partial(_by_tokens, module, product)  # type: ignore[method-assign]

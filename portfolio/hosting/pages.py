@@ -108,7 +108,7 @@ class Pages:
         Args:
             matrices: (rows, width) or (rows,), in pieces one below the other.
         """
-        count = sum(len(piece) for piece in next(iter(matrices.values())))
+        count = sum(piece.shape[0] for piece in next(iter(matrices.values())))
         assert count <= self.free
         rows = [self._free.pop() for _ in range(count)]
         for name, pieces in matrices.items():
@@ -120,8 +120,9 @@ class Pages:
         if rows[-1] - rows[0] == len(rows) - 1:  # one after the other: nothing else is as quick
             start = rows[0]
             for piece in pieces:
-                matrix[start : start + len(piece)] = piece
-                start += len(piece)
+                end = start + piece.shape[0]  # len() of a tensor is slow
+                matrix[start:end] = piece
+                start = end
         else:
             matrix[torch.tensor(rows, device=self._device)] = torch.cat(list(pieces)).to(matrix)
 

@@ -28,9 +28,8 @@ class Prepared:
 
     encoded: Sequence[Encoded]
     features: Tensor  # (rows, feature width) float32 on the CPU, of the bare base
-    states: (
-        tuple[Tensor, ...] | None
-    )  # on the host's device, per row (time, hidden), the trunk's; None: they did not fit
+    # per row (time, hidden) on the host's device, the trunk's; None where they did not fit the budget
+    states: tuple[Tensor, ...] | None
     preludes: tuple[Prelude, ...] | None = None  # per row (time, hidden) each; kept where they fit as well
 
     def __len__(self) -> int:
