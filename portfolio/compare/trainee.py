@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from portfolio.compare.contestant import Int64
-from portfolio.hosting.base import Base, twin_of
+from portfolio.hosting.base import twin_of
 from portfolio.hosting.encode import batches_of_like_length, pad
 from portfolio.hosting.host import Host
 from portfolio.hosting.plan import NO_ADAPTER
@@ -60,7 +60,7 @@ class WholeBase:
     """Every weight of a copy of the base; it runs all blocks. Its own dropout acts while training, as when pretrained."""
 
     def __init__(self, host: Host, classes: int) -> None:
-        base = _copied(host.base)
+        base = twin_of(host.base, shared=False)
         # it is never handed kept states of a trunk, so every block runs and learns
         self._host = Host(base, trunk=0, pooling=host.pooling, feature_blocks=host.feature_blocks)
         self._head = zero_head(classes, host)
@@ -124,11 +124,3 @@ def count_parameters(trainee: Trainee) -> int:
 
 def _named(head: Head) -> dict[str, Tensor]:
     return {"head.weight": head.weight, "head.bias": head.bias}
-
-
-def _copied(base: Base) -> Base:
-    """The base with weights of its own, without the slots of any host."""
-    own = twin_of(base)
-    for weight in own.model.parameters():
-        weight.data = weight.data.clone()
-    return own

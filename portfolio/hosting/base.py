@@ -96,19 +96,20 @@ def freeze(name: str, revision: str | None, model: PreTrainedModel, tokenizer: P
     )
 
 
-def twin_of(base: Base, *, device: torch.device | None = None, dtype: torch.dtype | None = None) -> Base:
-    """The same base in a model of its own, without the slots of any host.
-
-    Weights are shared as far as they need not change; the fingerprint is that of the base.
+def twin_of(
+    base: Base, *, device: torch.device | None = None, dtype: torch.dtype | None = None, shared: bool = True
+) -> Base:
+    """The same base in a model of its own, without the slots of any host; its fingerprint is that of the base.
 
     Args:
         device, dtype: None: as the base's. Only weights are cast, as the frequencies of positions need their precision.
+        shared: weights that need not change are those of the base; otherwise all are copies.
     """
     with torch.device("meta"):  # a deep copy would take the slots of hosts along, and copy every weight
         model = type(base.model)(copy.deepcopy(base.model.config))
     _still(model)
     for name, weight in base.model.named_parameters(remove_duplicate=False):
-        moved = weight.detach().to(device=device, dtype=dtype)
+        moved = weight.detach().to(device=device, dtype=dtype, copy=not shared)
         _put(model, name, nn.Parameter(moved, requires_grad=False))
     for name, buffer in base.model.named_buffers(remove_duplicate=False):
         _put(model, name, buffer.to(device=device))

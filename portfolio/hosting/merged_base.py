@@ -7,15 +7,13 @@ Source: Hu et al., 2021, arXiv:2106.09685, section 4.1. The sum is computed in f
 
 from __future__ import annotations
 
-import copy
-
 import torch
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from portfolio.errors import require
-from portfolio.hosting.base import Base
+from portfolio.hosting.base import Base, twin_of
 from portfolio.hosting.sites import Site, blocks_of, find_sites, linear_shape
 from portfolio.hosting.weights import AdapterWeights
 from portfolio.methods.config import SiteShape
@@ -37,7 +35,7 @@ def merged_model(base: Base, adapter: AdapterWeights) -> PreTrainedModel:
         "more than a sum of matrices; train the task with method lora and merge that, or keep answering with the portfolio",
     )
     sites = find_sites(base.model)
-    model = _copy(base.model)
+    model = twin_of(base, device=torch.device("cpu"), shared=False).model
     blocks = blocks_of(model)
     for key, update in adapter.updates().items():
         site = sites.get(key)
@@ -48,19 +46,6 @@ def merged_model(base: Base, adapter: AdapterWeights) -> PreTrainedModel:
         _require_fit(base, site, update)
         _fold_in(blocks[site.block].get_submodule(site.writes), update)
     return model
-
-
-def _copy(model: PreTrainedModel) -> PreTrainedModel:
-    """The same model built anew: a deep copy would take along the slots of hosts, which lead back to the original."""
-    with torch.random.fork_rng(devices=[]):  # weights that are drawn only to be written over
-        copied = type(model)(copy.deepcopy(model.config))
-    if getattr(model, "pooler", None) is None and getattr(copied, "pooler", None) is not None:
-        setattr(copied, "pooler", None)  # noqa: B010  # a base has none, see `freeze`
-    copied.to(model.dtype)  # type: ignore[arg-type]  # transformers' wrapper hides `self`
-    copied.load_state_dict(model.state_dict())
-    copied.requires_grad_(False)
-    copied.train(False)
-    return copied
 
 
 def _require_fit(base: Base, site: Site, update: LowRank) -> None:

@@ -69,7 +69,7 @@ def seen(contestant: Contestant, world: World, directory: Path) -> Step:
     return Step(
         answers={cell: contestant.answer(cell[1], cell[0]) for cell in cells},
         keeps=contestant.keeps(),
-        state={name: tensor.clone() for name, tensor in contestant.state().items()},
+        state={name: tensor.to("cpu", copy=True) for name, tensor in contestant.state().items()},
         files=frozenset(path.name for path in directory.rglob("blobs/*/*")),
     )
 
