@@ -34,12 +34,12 @@ import numpy as np
 import torch
 import transformers
 
-from benchmarks.end_to_end_page import OURS, PIPELINE, SORTED, page, quartiles
+from benchmarks.end_to_end_page import OURS, PIPELINE, SORTED, page
 from benchmarks.end_to_end_passes import ROWS, Job, job_of
 from benchmarks.end_to_end_portfolios import grown, synthetic, test_texts, threes_of_a_label
 from benchmarks.end_to_end_texts import ours, save_model, start, theirs, write_texts
+from benchmarks.measuring import machine, quartiles
 from benchmarks.peers.fusion_rig import clock_name, timed
-from benchmarks.speed import machine
 from portfolio import Portfolio
 from portfolio.hosting.base import MINILM, load_base
 from portfolio.tasks.lines import count_lines

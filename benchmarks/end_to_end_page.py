@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from benchmarks.end_to_end_passes import ROUTED
+from benchmarks.measuring import spread
 
 OURS, PIPELINE, SORTED = "portfolio predict", "transformers.pipeline", "transformers.pipeline, sorted by hand"
 PASS_AIM, TEXTS_AIM = 1.25, 2.0
-
-
-def quartiles(values: Sequence[float]) -> list[float]:
-    """First quartile, median, third quartile."""
-    return [float(f"{value:.4g}") for value in np.percentile(values, (25, 50, 75))]
 
 
 def page(figures: Mapping[str, Any]) -> str:
@@ -43,8 +37,8 @@ def page(figures: Mapping[str, Any]) -> str:
         "|---|---|---|---|---|---|---|",
         *[
             f"| {one['portfolio']} | {one['texts']} | {one['tokens']:g} | {100 * one['asked']:.0f} % | {one['way']} | "
-            f"{'**' if one['way'] == ROUTED else ''}{_spread(one['times_base'])}{'**' if one['way'] == ROUTED else ''} | "
-            f"{_spread(one['ms'])} |"
+            f"{'**' if one['way'] == ROUTED else ''}{spread(one['times_base'])}{'**' if one['way'] == ROUTED else ''} | "
+            f"{spread(one['ms'])} |"
             for one in figures["passes"]
         ],
         "",
@@ -59,15 +53,10 @@ def page(figures: Mapping[str, Any]) -> str:
         "| way | texts a second | seconds | portfolio predict is | start of the process with one text, seconds |",
         "|---|---|---|---|---|",
         *[
-            f"| {way} | {_spread(one['texts_per_second'])} | {_spread(one['seconds'])} | "
-            f"{'' if way == OURS else _spread(one['ours_is_times']) + ' × as fast'} | "
-            f"{_spread(files['start_s'][way]) if way in files['start_s'] else ''} |"
+            f"| {way} | {spread(one['texts_per_second'])} | {spread(one['seconds'])} | "
+            f"{'' if way == OURS else spread(one['ours_is_times']) + ' × as fast'} | "
+            f"{spread(files['start_s'][way]) if way in files['start_s'] else ''} |"
             for way, one in files["ways"].items()
         ],
     ]
     return "\n".join(lines) + "\n"
-
-
-def _spread(three: Sequence[float]) -> str:
-    low, middle, high = (f"{value:.0f}" if value >= 100 else f"{value:.3g}" for value in three)
-    return f"{middle} ({low}–{high})"

@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import sys
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -23,7 +21,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # before this file's directory, whose routing.py hides the package
 
-import numpy as np
 import torch
 import transformers
 from torch import Tensor
@@ -32,7 +29,8 @@ from benchmarks.fusion_speed_numbers import agreement
 from benchmarks.fusion_speed_ours import our_cases
 from benchmarks.fusion_speed_page import LIBRARY, OURS, Key, Measured, page, summary
 from benchmarks.fusion_speed_peer import Peer
-from benchmarks.peers.fusion_rig import ROWS, Case, Pass, Run, clock_name, peak_bytes, timed
+from benchmarks.measuring import in_rounds, machine
+from benchmarks.peers.fusion_rig import ROWS, Case, Pass, Run, peak_bytes, timed
 from benchmarks.peers.training_rig import batches_of, make_rows
 from portfolio.hosting.base import MINILM, Base, load_base
 from portfolio.hosting.encode import Batch
@@ -77,7 +75,7 @@ def main() -> None:
         settings.work, directory, members=settings.members, trained=settings.trained, threads=settings.threads
     ) as peer:
         contestants = _contestants(ours, run_base, peer)
-        passes = _rounds(contestants, settings.rounds)
+        passes = in_rounds(contestants, settings.rounds)
         peaks: dict[Key, int] = {Key(OURS, case): peak_bytes(run) for case, run in ours.items()}
         peaks |= {Key(LIBRARY, case): peer.peak_bytes(case) for case in peer.cases}
         base_peaks = {OURS: peak_bytes(run_base), LIBRARY: peer.base_peak_bytes()}
@@ -89,7 +87,7 @@ def main() -> None:
     versions = {"torch": torch.__version__, "transformers": transformers.__version__, "attention": attention}
     figures: dict[str, object] = {
         "command": settings.command,
-        "machine": _machine(settings.threads),
+        "machine": machine(settings.threads),
         "versions": {"python": platform.python_version(), OURS: versions, LIBRARY: peer.versions},
         "rounds": settings.rounds,
         **summary(measured),
@@ -118,35 +116,6 @@ def _contestants(ours: Mapping[Case, Run], run_base: Run, peer: Peer) -> Contest
     mine = {Key(OURS, case): partial(timed, run, run_base) for case, run in ours.items()}
     theirs = {Key(LIBRARY, case): partial(peer.timed, case) for case in peer.cases}
     return {**mine, **theirs}
-
-
-def _rounds(contestants: Contestants, rounds: int) -> dict[Key, list[Pass]]:
-    """Each contestant's pass in each round. A round before the first warms up and is not kept."""
-    passes: dict[Key, list[Pass]] = {key: [] for key in contestants}
-    order = np.random.default_rng(0)
-    keys = list(contestants)
-    for number in range(rounds + 1):
-        began = time.perf_counter()
-        for index in order.permutation(len(keys)):
-            one = contestants[keys[index]]()
-            if number:
-                passes[keys[index]].append(one)
-        name = f"round {number} of {rounds}" if number else "warm-up"
-        print(f"{name}: {time.perf_counter() - began:.0f} s", file=sys.stderr)
-    return passes
-
-
-def _machine(threads: int) -> dict[str, object]:
-    info = Path("/proc/cpuinfo")
-    names = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
-    return {
-        "cpu": names[0].partition(":")[2].strip() if names else platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "threads": threads,
-        "clock": clock_name(),
-        "system": platform.system(),
-        "load": [round(load, 1) for load in os.getloadavg()],
-    }
 
 
 def _settings() -> Settings:

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
+from benchmarks.measuring import quartiles, spread
 from benchmarks.peers.fusion_rig import FORWARD, RANK, ROWS, STEP, Case, Pass
 
 OURS, LIBRARY = "ours", "adapters"  # the two processes
@@ -62,11 +61,6 @@ def _passes_of(process: str, measured: Measured) -> list[Pass]:
     return [one for key, passes in measured.passes.items() if key.process == process for one in passes]
 
 
-def quartiles(values: Sequence[float]) -> list[float]:
-    """First quartile, median, third quartile."""
-    return [float(f"{value:.4g}") for value in np.percentile(values, (25, 50, 75))]
-
-
 def page(figures: Mapping[str, Any]) -> str:
     """Everything as Markdown."""
     machine, versions = figures["machine"], figures["versions"]
@@ -82,15 +76,15 @@ def page(figures: Mapping[str, Any]) -> str:
         f"- MiniLM-L6, float32, {ROWS} rows of 32 tokens, bottlenecks of rank {RANK} after every feed-forward layer; "
         f"median and quartiles of {figures['rounds']} rounds in changing order after a warm-up",
         "- × base: in units of the same process's plain forward pass of the base, one just before each case; "
-        f"it takes {_spread(figures['base'][OURS]['ms'])} ms here, "
-        f"{_spread(figures['base'][LIBRARY]['ms'])} ms in the library's process",
+        f"it takes {spread(figures['base'][OURS]['ms'])} ms here, "
+        f"{spread(figures['base'][LIBRARY]['ms'])} ms in the library's process",
         "- ours is `Host.run`: the pooled features of four blocks, which heads and router read, are counted",
         "",
         _headline(forward),
         "",
         "## Forward pass, × base",
         "",
-        *_by_members(forward, lambda case: _spread(case["times_base"])),
+        *_by_members(forward, lambda case: spread(case["times_base"])),
         "",
         "## Memory of a forward pass",
         "",
@@ -107,8 +101,8 @@ def page(figures: Mapping[str, Any]) -> str:
         "| process | form | blocks | examples/s | × base | peak MB |",
         "|---|---|---|---|---|---|",
         *[
-            f"| {case['process']} | {case['form']} | {case['blocks']} | {_spread(case['examples_per_second'])} | "
-            f"{_spread(case['times_base'])} | {case['peak_mb']:.1f} |"
+            f"| {case['process']} | {case['form']} | {case['blocks']} | {spread(case['examples_per_second'])} | "
+            f"{spread(case['times_base'])} | {case['peak_mb']:.1f} |"
             for case in steps
         ],
         "",
@@ -124,7 +118,7 @@ def _headline(forward: Sequence[Mapping[str, Any]]) -> str:
     for case in forward:
         if case["form"] in ("folded", "Fuse") and case["members"] == AIM_AT:
             verdict = "" if case["process"] != OURS else "; reached" if case["times_base"][1] <= AIM else "; missed"
-            said.append(f"- {case['process']}, {case['blocks']}: **{_spread(case['times_base'])}**{verdict}")
+            said.append(f"- {case['process']}, {case['blocks']}: **{spread(case['times_base'])}**{verdict}")
     return "\n".join([f"Aim: folded fusion of {AIM_AT} members in at most {AIM:g} × base:", "", *said])
 
 
@@ -159,11 +153,6 @@ def _agreement(numbers: Mapping[str, Any]) -> list[str]:
 
 def _threads(count: int) -> str:
     return "1 thread" if count == 1 else f"{count} threads"
-
-
-def _spread(three: Sequence[float]) -> str:
-    low, middle, high = (f"{value:.0f}" if value >= 100 else f"{value:.3g}" for value in three)
-    return f"{middle} ({low}–{high})"
 
 
 def _named(versions: Mapping[str, str]) -> str:

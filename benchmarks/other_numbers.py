@@ -30,9 +30,9 @@ import numpy as np
 import torch
 import transformers
 
+from benchmarks.measuring import machine, quartiles
 from benchmarks.other_numbers_page import page
 from benchmarks.peers.fusion_rig import timed
-from benchmarks.speed import machine
 from portfolio import Portfolio
 from portfolio.execution import PLAIN, Execution
 from portfolio.hosting.base import MINILM, Base, load_base
@@ -184,9 +184,9 @@ def _rounds(
         _say(f"round {number} of {rounds}")
     return {
         name: {
-            "forward_times_float32": _quartiles(forward[name]),
-            "routed_times_float32": _quartiles(routed[name]),
-            "routed_ms_a_text": _quartiles(milliseconds[name]),
+            "forward_times_float32": quartiles(forward[name]),
+            "routed_times_float32": quartiles(routed[name]),
+            "routed_ms_a_text": quartiles(milliseconds[name]),
         }
         for name in contestants
     }
@@ -212,10 +212,6 @@ def _accuracy(ours: Sequence[Answer], expected: Sequence[Answer], labels: Sequen
         "other_label": float(np.mean([one.label != other.label for one, other in pairs])),
         "other_task": float(np.mean([one.task != other.task for one, other in pairs])),
     }
-
-
-def _quartiles(values: Sequence[float]) -> list[float]:
-    return [float(f"{value:.4g}") for value in np.percentile(values, (25, 50, 75))]
 
 
 def _rows(split: str, most: int | None) -> list[tuple[str, str]]:

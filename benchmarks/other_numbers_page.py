@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
+
+from benchmarks.measuring import spread
 
 AIM = 0.6  # times float32
 
@@ -29,8 +31,8 @@ def page(figures: Mapping[str, Any]) -> str:
         "| setting | base, × float32 | routed, × float32 | ms a text | MB of weights | s to make ready | s to first answers |",
         "|---|---|---|---|---|---|---|",
         *[
-            f"| {one['name']} | {_spread(one['forward_times_float32'])} | {_spread(one['routed_times_float32'])} | "
-            f"{_spread(one['routed_ms_a_text'])} | {one['weight_mb']:g} | {one['ready_s']:.1f} | {one['first_s']:.1f} |"
+            f"| {one['name']} | {spread(one['forward_times_float32'])} | {spread(one['routed_times_float32'])} | "
+            f"{spread(one['routed_ms_a_text'])} | {one['weight_mb']:g} | {one['ready_s']:.1f} | {one['first_s']:.1f} |"
             for one in settings
         ],
         "",
@@ -50,8 +52,3 @@ def page(figures: Mapping[str, Any]) -> str:
         ],
     ]
     return "\n".join(lines) + "\n"
-
-
-def _spread(quartiles: Sequence[float]) -> str:
-    low, middle, high = quartiles
-    return f"{middle:.3g} ({low:.3g}–{high:.3g})"

@@ -12,12 +12,13 @@ from typing import Any
 from benchmarks.end_to_end_page import OURS as PREDICT
 from benchmarks.end_to_end_page import PASS_AIM, PIPELINE, TEXTS_AIM
 from benchmarks.end_to_end_passes import ROUTED
+from benchmarks.measuring import spread
+from benchmarks.other_numbers_page import AIM as NUMBERS_AIM
 from benchmarks.peers.speed_rig import ALL, BOTTLENECK, EIGHT, LONG, LORA, ONE, PAIRS, THIRTY_TWO
 from benchmarks.speed_loading_page import AIM as READING_AIM
-from benchmarks.speed_page import AIMS, OURS, cell, spread
+from benchmarks.speed_page import AIMS, OURS, cell
 
 Figures = Mapping[str, Any]
-NUMBERS_AIM = 0.6  # of float32's time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

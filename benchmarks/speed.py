@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import sys
 import time
@@ -26,11 +25,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # before this file's directory, whose routing.py hides the package
 
-import numpy as np
 import torch
 import transformers
 
-from benchmarks.peers.fusion_rig import Pass, clock_name, timed
+from benchmarks.measuring import in_rounds, machine
+from benchmarks.peers.fusion_rig import Pass, timed
 from benchmarks.peers.speed_rig import EIGHT, LORA_RANK, ONE, PAIRS, RANKS, THIRTY_TWO, Case, Check
 from benchmarks.speed_ours import our_cases
 from benchmarks.speed_page import OURS, Key, Measured, page, summary
@@ -87,9 +86,9 @@ def main() -> None:
                 versions[name] = peer.versions
         if settings.quick:
             contestants = {key: one for key, one in contestants.items() if is_in_a_rough_look(key.case)}
-        measured = Measured(
-            checks=_checks(contestants, every=8 if settings.quick else 1), passes=_rounds(contestants, settings.rounds)
-        )
+        checks = _checks(contestants, every=8 if settings.quick else 1)
+        passes = in_rounds({key: one.timed for key, one in contestants.items()}, settings.rounds)
+        measured = Measured(checks=checks, passes=passes)
     figures: dict[str, object] = {
         "command": settings.command,
         "date": date.today().isoformat(),
@@ -115,36 +114,6 @@ def _checks(contestants: Mapping[Key, Contestant], every: int) -> dict[Key, Chec
     checks = {key: contestant.check(every) for key, contestant in contestants.items()}
     print(f"numbers checked of {len(checks)} cases: {time.perf_counter() - began:.0f} s", file=sys.stderr)
     return checks
-
-
-def _rounds(contestants: Mapping[Key, Contestant], rounds: int) -> dict[Key, list[Pass]]:
-    """Each contestant's pass in each round. A round before the first warms up and is not kept."""
-    passes: dict[Key, list[Pass]] = {key: [] for key in contestants}
-    order = np.random.default_rng(0)
-    keys = list(contestants)
-    for number in range(rounds + 1):
-        began = time.perf_counter()
-        for index in order.permutation(len(keys)):
-            one = contestants[keys[index]].timed()
-            if number:
-                passes[keys[index]].append(one)
-        name = f"round {number} of {rounds}" if number else "warm-up"
-        print(f"{name}: {time.perf_counter() - began:.0f} s", file=sys.stderr)
-    return passes
-
-
-def machine(threads: int) -> dict[str, object]:
-    """What the figures were measured on."""
-    info = Path("/proc/cpuinfo")
-    names = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
-    return {
-        "cpu": names[0].partition(":")[2].strip() if names else platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "threads": threads,
-        "clock": clock_name(),
-        "system": platform.system(),
-        "load": [round(load, 1) for load in os.getloadavg()],
-    }
 
 
 def _settings() -> Settings:

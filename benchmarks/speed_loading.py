@@ -27,10 +27,11 @@ import torch
 import transformers
 from safetensors.torch import load_file
 
+from benchmarks.measuring import machine
 from benchmarks.peer_process import PeerProcess, peer_python
 from benchmarks.peers.speed_loading_rig import LORA_RANK, RANK, Loads, each, reading
 from benchmarks.peers.speed_rig import BOTTLENECK, LORA
-from benchmarks.speed import CACHE, HERE, machine
+from benchmarks.speed import CACHE, HERE
 from benchmarks.speed_loading_page import DIGEST, OURS, READ, SAFETENSORS, Goes, page, summary
 from benchmarks.speed_ours import LABELS, random_adapter
 from benchmarks.speed_peer import LIBRARIES

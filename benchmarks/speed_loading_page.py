@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.measuring import quartiles, spread
 from benchmarks.peers.speed_loading_rig import LORA_RANK, RANK, Loads
-from benchmarks.speed_page import machine_lines, quartiles, spread
+from benchmarks.speed_page import machine_lines
 
 OURS = "ours"
 READ, DIGEST, SAFETENSORS = (

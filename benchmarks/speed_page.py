@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
+from benchmarks.measuring import quartiles, spread
 from benchmarks.peers.fusion_rig import Pass
 from benchmarks.peers.speed_rig import (
     BOTTLENECK,
@@ -85,11 +84,6 @@ def _base_ms(measured: Measured) -> dict[str, dict[str, list[float]]]:
         shape = f"{key.case.rows} × {key.case.tokens}"
         found.setdefault(key.process, {}).setdefault(shape, []).extend(1e3 * one.base_seconds for one in passes)
     return {process: {shape: quartiles(ms) for shape, ms in shapes.items()} for process, shapes in found.items()}
-
-
-def quartiles(values: Sequence[float]) -> list[float]:
-    """First quartile, median, third quartile."""
-    return [float(f"{value:.4g}") for value in np.percentile(values, (25, 50, 75))]
 
 
 def page(figures: Mapping[str, Any]) -> str:
@@ -198,12 +192,6 @@ def _numbers(cases: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _threads(count: int) -> str:
     return "1 thread" if count == 1 else f"{count} threads"
-
-
-def spread(three: Sequence[float]) -> str:
-    """`1.05 (1.04–1.06)`"""
-    low, middle, high = (f"{value:.0f}" if value >= 100 else f"{value:.3g}" for value in three)
-    return f"{middle} ({low}–{high})"
 
 
 def _named(versions: Mapping[str, str]) -> str:

@@ -517,8 +517,7 @@ class Portfolio:
             ConfigError: an argument that cannot be, or a `routes.toml` that cannot be.
         """
         self._check_texts(texts, pairs)
-        wanted = self._wanted(task, top_k, band, abstain, tenant, tags, session)
-        wanted = replace(wanted, drop=tuple(drop), member_weights=dict(member_weights or {}), explain=explain)
+        wanted = self._wanted(task, top_k, band, abstain, tenant, tags, session, drop, member_weights, explain)
         return self._answers(texts, pairs, wanted)
 
     def predict_stream(
@@ -548,8 +547,7 @@ class Portfolio:
                 length; the more of them are held in memory.
         """
         some = self._windows(texts, window)
-        wanted = self._wanted(task, top_k, band, abstain, tenant, tags, session)
-        wanted = replace(wanted, drop=tuple(drop), member_weights=dict(member_weights or {}), explain=explain)
+        wanted = self._wanted(task, top_k, band, abstain, tenant, tags, session, drop, member_weights, explain)
         return (answer for said, pairs in some for answer in self._answers(said, pairs, wanted))
 
     def _answers(self, texts: Sequence[str], pairs: Sequence[str] | None, wanted: Wanted) -> list[Answer]:
@@ -813,6 +811,9 @@ class Portfolio:
         tenant: str | None,
         tags: Mapping[str, str] | None,
         session: str | None,
+        drop: Sequence[str] = (),
+        member_weights: Mapping[str, float] | None = None,
+        explain: bool = False,
     ) -> Wanted:
         from portfolio.choosing import Wanted
 
@@ -829,6 +830,9 @@ class Portfolio:
             tenant=tenant,
             tags=dict(tags or {}),
             session=session,
+            drop=tuple(drop),
+            member_weights=dict(member_weights or {}),
+            explain=explain,
         )
 
     @staticmethod

@@ -26,6 +26,7 @@ from portfolio.hosting.pages import Leases, Pages
 from portfolio.hosting.per_row import PerRow
 from portfolio.hosting.plan import Blended, OnTop, Plan, Selected, Shared, Update
 from portfolio.hosting.ready import Pass, Updates
+from portfolio.hosting.weights import Head
 from portfolio.methods.low_rank import ACTIVATIONS, LowRank
 
 Mix = tuple[tuple[str, float], ...]  # adapters of one row with their weights; empty: the bare base
@@ -91,13 +92,15 @@ class Bank:
         with self._lock, torch.inference_mode(False), torch.no_grad():
             if ref in self._adapters:
                 raise Conflict(f"{ref} is in the bank already")
-            made = self._matrices(one)
+            plain = _plain(one.updates)
+            made = _matrices(one.head, plain or {})
             self._make_room(made)
             for key, matrices in made.items():
                 self._pages[key].put(ref, matrices)
-            self._biased |= _biased(one.updates)
-            if _plain(one.updates) is None:
+            if plain is None:
                 self._composed[ref] = one.updates
+            else:
+                self._biased |= {key for key, updates in plain.items() if any(map(_has_bias, updates))}
             self._adapters[ref] = tuple(made)
 
     def remove(self, ref: str) -> None:
@@ -159,8 +162,10 @@ class Bank:
         lease = self._leases.take()
         made: list[tuple[str, Update]] = []
         for key, pages in self._pages.items():
+            if key == _HEADS:
+                continue
             rows = pages.rows_of(refs)
-            if key == _HEADS or not rows.size:
+            if not rows.size:
                 continue
             down = pages.matrices["down"]
             update = PerRow(
@@ -176,22 +181,12 @@ class Bank:
             made.append((key[0], update))
         return made
 
-    def _matrices(self, one: Pass) -> dict[_Key, dict[str, list[Tensor]]]:
-        """The rows of an adapter and its head, in pieces, by where they go."""
-        made = {_HEADS: {"weight": [one.head.weight], "bias": [one.head.bias]}}
-        for key, updates in (_plain(one.updates) or {}).items():
-            made[key] = _side_by_side(updates)
-        return made
-
     def _missing_bytes(self, one: Pass) -> int:
         """How much more must be set aside for an adapter."""
         plain = _plain(one.updates)
-        if plain is None:
-            plain, missing = {}, _bytes_of(one.updates)
-        else:
-            missing = 0
+        missing = _bytes_of(one.updates) if plain is None else 0
         needed = {_HEADS: (len(one.head.bias), (one.head.weight.shape[1] + 1) * one.head.weight.itemsize)}
-        for key, updates in plain.items():
+        for key, updates in (plain or {}).items():
             width_out, width_in = updates[0].up.shape[0], updates[0].down.shape[1]
             size = updates[0].down.itemsize if self._dtype is None else self._dtype.itemsize
             needed[key] = (_rows_of(updates), (width_in + width_out + 1) * size)
@@ -235,12 +230,16 @@ def _plain(updates: Updates) -> dict[_Key, list[LowRank]] | None:
     return plain
 
 
-def _biased(updates: Updates) -> set[_Key]:
-    """Where a plain adapter has a bias."""
-    plain = _plain(updates) or {}
-    return {
-        key for key, here in plain.items() if any(one.down_bias is not None or one.up_bias is not None for one in here)
-    }
+def _has_bias(one: LowRank) -> bool:
+    return one.down_bias is not None or one.up_bias is not None
+
+
+def _matrices(head: Head, plain: Mapping[_Key, Sequence[LowRank]]) -> dict[_Key, dict[str, list[Tensor]]]:
+    """The rows of an adapter and its head, in pieces, by where they go."""
+    made = {_HEADS: {"weight": [head.weight], "bias": [head.bias]}}
+    for key, updates in plain.items():
+        made[key] = _side_by_side(updates)
+    return made
 
 
 def _rows_of(updates: Sequence[LowRank]) -> int:

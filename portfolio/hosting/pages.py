@@ -80,9 +80,6 @@ class Pages:
         self.matrices: dict[str, Tensor] = {}
         self._allocate(1)
 
-    def __contains__(self, ref: str) -> bool:
-        return ref in self._rows
-
     def __len__(self) -> int:
         return len(self._rows)
 

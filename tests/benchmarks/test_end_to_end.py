@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.end_to_end_page import OURS, PIPELINE, SORTED, page, quartiles
+from benchmarks.end_to_end_page import OURS, PIPELINE, SORTED, page
 from benchmarks.end_to_end_texts import write_texts
+from benchmarks.measuring import quartiles
 
 PASS = {
     "portfolio": "ten domains",

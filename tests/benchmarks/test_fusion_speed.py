@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from benchmarks.fusion_speed_numbers import by_formula
-from benchmarks.fusion_speed_page import LIBRARY, OURS, Key, Measured, page, quartiles, summary
+from benchmarks.fusion_speed_page import LIBRARY, OURS, Key, Measured, page, summary
+from benchmarks.measuring import quartiles
 from benchmarks.peers.fusion_rig import ALL, FORWARD, STEP, Case, Pass, peak_bytes, timed
 from fusion.attention import FusionAttention
 from fusion.config import FusionConfig
