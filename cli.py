@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import shlex
 import signal
 import sys
 import tempfile
@@ -17,14 +16,40 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from portfolio.errors import NotFound, PortfolioError
-from portfolio.execution import DTYPES, Execution
+from portfolio.commands.options import (
+    asking_of,
+    asking_options,
+    columns_of,
+    data_options,
+    dry_run_option,
+    execution_of,
+    given,
+    json_option,
+    judging_options,
+    key_value,
+    learning_options,
+    members_of,
+    method_of,
+    number_options,
+    request_of,
+    request_options,
+    run_options,
+    setting,
+    tags_of,
+    text_options,
+    threads_option,
+    training_of,
+    weighed,
+    wish_options,
+    with_weights,
+)
+from portfolio.commands.place import Place
+from portfolio.errors import PortfolioError
 from portfolio.tasks.windows import WINDOW, apart, windows
 
 if TYPE_CHECKING:
@@ -36,7 +61,6 @@ if TYPE_CHECKING:
     from portfolio.reports.judgement import RouteReport
     from portfolio.reports.progress import BarDisplay, LineDisplay
     from portfolio.tasks.columns import Columns
-    from portfolio.training import TrainingConfig
 
 DEBUG = "PORTFOLIO_DEBUG"  # environment variable: show tracebacks
 MOST_COMPARED = 50  # tasks up to which add-task says what the new one takes from the others
@@ -44,29 +68,6 @@ TASK_COLUMN = "task"  # of a file to evaluate routes on
 ONE_A_LINE = (".txt", ".jsonl", ".json")  # kinds of files of which as many lines are texts
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Which portfolio the commands are about."""
-
-    given: str | None  # by -p or PORTFOLIO_DIR
-
-    def open(self) -> Portfolio:
-        """The portfolio there; that of the current directory if none was named."""
-        from portfolio.portfolio import Portfolio
-        from portfolio.store.creation import DATABASE
-
-        if self.given is None and not Path(DATABASE).is_file():
-            raise NotFound(
-                "expected a portfolio in the current directory, found none; "
-                "name one with -p DIR or PORTFOLIO_DIR, or make one with: portfolio -p DIR init"
-            )
-        return Portfolio.open(self.given or ".", execution=_execution(click.get_current_context()))
-
-    def command(self, rest: str) -> str:
-        """What to type for a command on this portfolio."""
-        return f"portfolio {rest}" if self.given is None else f"portfolio -p {shlex.quote(self.given)} {rest}"
 
 
 def _version(ctx: click.Context, _: click.Parameter, is_asked: bool) -> None:
@@ -94,255 +95,6 @@ def commands(ctx: click.Context, directory: str | None) -> None:
         portfolio -p support tasks
     """
     ctx.obj = Place(directory)
-
-
-# Options that several commands share
-
-
-def _setting(
-    kind: str,
-    flag: str,
-    value_type: Any,
-    text: str,
-    *,
-    key: str | None = None,
-    multiple: bool = False,
-    required: bool = False,
-    metavar: str | None = None,
-) -> Callable[[_Command], _Command]:
-    """An option that is kept, if it is given, among the settings of that kind; see `_given`."""
-    key = key or flag.lstrip("-").replace("-", "_")
-
-    def keep(ctx: click.Context, _: click.Parameter, value: Any) -> None:
-        if value is not None and value != ():
-            _given(ctx, kind)[key] = value
-
-    return click.option(
-        flag,
-        type=value_type,
-        help=text,
-        multiple=multiple,
-        required=required,
-        metavar=metavar,
-        callback=keep,
-        expose_value=False,
-    )
-
-
-def _switch(kind: str, flag: str, text: str) -> Callable[[_Command], _Command]:
-    """A flag that is kept likewise."""
-
-    def keep(ctx: click.Context, _: click.Parameter, is_set: bool) -> None:
-        if is_set:
-            _given(ctx, kind)[flag.lstrip("-")] = True
-
-    return click.option(flag, is_flag=True, help=text, callback=keep, expose_value=False)
-
-
-def _given(ctx: click.Context, kind: str) -> dict[str, Any]:
-    """The settings of one kind that were given; the others keep the defaults of the class that they are for."""
-    settings: dict[str, Any] = ctx.meta.setdefault(f"cli.{kind}", {})
-    return settings
-
-
-def _all(*options: Callable[[_Command], _Command]) -> Callable[[_Command], _Command]:
-    def decorate(command: _Command) -> _Command:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in text.split(","))
-
-
-def _bytes(text: str) -> int:
-    number, unit = (text[:-1], text[-1].upper()) if text[-1:].isalpha() else (text, "")
-    units = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-    if not (number.isdigit() and unit in units):
-        raise click.BadParameter(f"expected a number of bytes, such as 500M or 2G; got {text!r}")
-    return int(number) * units[unit]
-
-
-def _filter(text: str) -> tuple[str, str]:
-    column, equals, value = text.partition("=")
-    if not (column and equals):
-        raise click.BadParameter(f"expected COLUMN=VALUE, got {text!r}")
-    return column, value
-
-
-def _tag(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not (key and equals):
-        raise click.BadParameter(f"expected KEY=VALUE, got {text!r}")
-    return key, value
-
-
-def _weighed(text: str) -> tuple[tuple[str, float | None], ...]:
-    """Adapters with or without weights: `a,b@1` or `a:0.7,b:0.3`."""
-    found: list[tuple[str, float | None]] = []
-    for part in text.split(","):
-        name, colon, weight = part.strip().partition(":")
-        try:
-            found.append((name, float(weight) if colon else None))
-        except ValueError:
-            raise click.BadParameter(f"expected NAME or NAME:WEIGHT, got {part!r}") from None
-    return tuple(found)
-
-
-_numbers.__name__ = "numbers"  # how --help calls it
-_bytes.__name__ = "bytes"
-_filter.__name__ = "COLUMN=VALUE"
-_weighed.__name__ = "NAMES"
-_tag.__name__ = "KEY=VALUE"
-
-_column_options = _all(
-    _setting("columns", "--text-column", str, "Column of the text; guessed if not given.", key="text"),
-    _setting("columns", "--pair-column", str, "Column of the second text of a pair; '' for none.", key="pair"),
-)
-_data_options = _all(
-    _setting("data", "--train", str, "A file, a saved data set, or hub:NAME[:CONFIG].", required=True, metavar="PLACE"),
-    _setting("data", "--validation", str, "Likewise; held out of train if not given.", metavar="PLACE"),
-    _setting("data", "--test", str, "Likewise.", metavar="PLACE"),
-    _column_options,
-    _setting("columns", "--label-column", str, "Column of the label; guessed if not given.", key="label"),
-    _setting("data", "--filter", _filter, "Only such rows; repeatable.", key="where", multiple=True),
-    _setting(
-        "data",
-        "--unknown-labels",
-        click.Choice(["error", "drop", "keep"]),
-        "What to do with rows whose label train lacks: an error (by default), drop, or keep them as wrong.",
-    ),
-    _setting("data", "--tag", _tag, "What routes.toml decides by; repeatable.", key="tags", multiple=True),
-    _setting("data", "--seed", int, "Of held-out rows and of training; 0 by default."),
-)
-_method_options = _all(
-    _setting("method", "--method", str, "bottleneck (default) or lora.", key="method"),
-    _setting("method", "--placement", str, "Of a bottleneck: pfeiffer, houlsby or parallel."),
-    _setting("method", "--rank", int, "Width of the adapter."),
-    _setting("method", "--activation", str, "Of a bottleneck: relu, gelu, silu, tanh or identity."),
-    _setting("method", "--dropout", float, "Inside the adapter, while training."),
-    _setting("method", "--scale", float, "Of a bottleneck's output."),
-    _setting("method", "--alpha", float, "Of LoRA: its update is scaled by alpha / rank."),
-    _setting("method", "--target", str, "Of LoRA: a linear layer, or all; repeatable.", key="targets", multiple=True),
-    _setting("method", "--blocks", _numbers, "Blocks of the base that are adapted, such as 3,4,5."),
-)
-_training_options = _all(
-    _setting("training", "--epochs", int, "At most so many."),
-    _setting("training", "--patience", int, "Stop after so many epochs without a better validation score."),
-    _setting("training", "--batch-size", int, "Rows a step."),
-    _setting("training", "--learning-rate", float, "Of the adapter, at its highest."),
-)
-_learning_options = _all(_method_options, _training_options)
-_text_options = _all(
-    click.option("--pair", "pairs", multiple=True, help="The second text; one for each TEXT, for tasks on pairs."),
-    click.option("--file", help="Texts from a file, of any kind that add-task reads, or .txt with one text a line."),
-    _column_options,
-)
-_request_options = _all(
-    _setting("request", "--tenant", str, "Who asks; routes.toml decides by it."),
-    _setting(
-        "request", "--tag", _tag, "What is known of the question; likewise; repeatable.", key="tags", multiple=True
-    ),
-)
-_asking_options = _all(
-    _setting("asking", "--top-k", int, "Mix the answers of so many tasks; 1 by default."),
-    _setting("asking", "--band", float, "Mix only where the margin is below this, from 0 to 1; by default always."),
-    _request_options,
-    _setting("asking", "--session", str, "The texts are turns of a conversation of this name, in order."),
-    click.option("--always", is_flag=True, help="Answer even what no task knows."),
-    click.option("--explain", is_flag=True, help="Say all that there is to say of each route."),
-)
-_judging_options = _all(
-    click.option("--evaluate", metavar="FILE", help="Compare the routes of the texts there with their true tasks."),
-    _setting("judging", "--task-column", str, "Column of the true task; 'task' by default."),
-    _setting("judging", "--task", str, "The true task of all texts, instead of a column."),
-    _setting("judging", "--oos", str, "A file of texts that no task should take."),
-    _setting("judging", "--wrong", click.IntRange(min=0), "Print so many texts that went wrong; 10 by default."),
-)
-_wish_options = _all(
-    _setting("wishes", "--coverage", float, "Share of inputs that a task knows to keep; 0.95 at first."),
-    _setting("wishes", "--oos", str, "A file of texts that no task should take; 'none' forgets the earlier ones."),
-    _setting("wishes", "--recall", float, "Share of such texts to refuse; decides instead of the coverage."),
-    _setting("wishes", "--fallback", str, "Who answers what the router refuses: a task, base, or none."),
-)
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-_dry_run_option = click.option("--dry-run", is_flag=True, help="Check everything; change nothing.")
-
-
-_threads_option = _setting("run", "--threads", click.IntRange(min=1), "Threads of torch; by default one a core.")
-_run_options = _all(
-    _threads_option,
-    _setting("execution", "--device", str, "cpu (by default), cuda, cuda:N or mps; auto for the best that is there."),
-)
-_number_options = _all(
-    _setting("execution", "--dtype", click.Choice(DTYPES), "Of the base and of what adapters compute."),
-    _switch("execution", "--int8", "The base's linear layers hold 8-bit weights; adapters do not."),
-    _switch("execution", "--compile", "Compile the base as it first runs: slow to begin, faster then."),
-    _setting("execution", "--bank-bytes", _bytes, "Most that adapters may take in memory, such as 500M or 2G."),
-)
-
-
-def _execution(ctx: click.Context) -> Execution:
-    """How the base is to be run, as far as it was given."""
-    return Execution(**_given(ctx, "execution"))
-
-
-def _columns(ctx: click.Context) -> Columns:
-    from portfolio.tasks.columns import Columns
-
-    return Columns(**_given(ctx, "columns"))
-
-
-def _tags(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
-    tags: dict[str, str] = {}
-    for key, value in pairs:
-        if key in tags:
-            raise click.UsageError(f"expected one value for tag {key!r}, got {tags[key]!r} and {value!r}")
-        tags[key] = value
-    return tags
-
-
-def _request(ctx: click.Context) -> dict[str, Any]:
-    """The tenant and tags that were given, as `predict` takes them."""
-    settings = dict(_given(ctx, "request"))
-    return {**settings, "tags": _tags(settings.get("tags", ()))}
-
-
-def _asking(ctx: click.Context) -> dict[str, Any]:
-    """What `predict` and `route` take alike, as far as it was given."""
-    return {**_given(ctx, "asking"), **_request(ctx)}
-
-
-def _members(ctx: click.Context) -> dict[str, Any]:
-    """How members of fusions are to count, as `predict` takes it."""
-    given = _given(ctx, "members")
-    weights = (
-        {} if "weights" not in given else {"member_weights": dict(zip(*_with_weights(given["weights"]), strict=True))}
-    )
-    return {"drop": given.get("drop", ()), **weights}
-
-
-def _method(ctx: click.Context) -> str | AdapterConfig:
-    from portfolio.portfolio import DEFAULT_METHOD
-
-    settings = dict(_given(ctx, "method"))
-    if not settings:
-        return DEFAULT_METHOD
-    from portfolio.methods.table import method_config
-
-    return method_config(settings.pop("method", DEFAULT_METHOD), settings)
-
-
-def _training(ctx: click.Context) -> TrainingConfig | None:
-    settings = _given(ctx, "training")
-    if not settings:
-        return None
-    from portfolio.training import TrainingConfig
-
-    return TrainingConfig(**settings)
 
 
 # Commands
@@ -384,12 +136,12 @@ def init(
 
 @commands.command("add-task")
 @click.argument("name")
-@_data_options
+@data_options
 @click.option("--on", metavar="ADAPTER", help="Stand on top of this adapter, which stays as it is.")
-@_learning_options
-@_dry_run_option
-@_run_options
-@_json_option
+@learning_options
+@dry_run_option
+@run_options
+@json_option
 @click.pass_context
 def add_task(ctx: click.Context, name: str, on: str | None, dry_run: bool, as_json: bool) -> None:
     """Train an adapter for one task and take it in.
@@ -402,7 +154,7 @@ def add_task(ctx: click.Context, name: str, on: str | None, dry_run: bool, as_js
     """
     from portfolio.made_of import StackOn
 
-    method = _method(ctx)
+    method = method_of(ctx)
     if on is None:
         return _add(ctx, name, method, dry_run, as_json)
     if isinstance(method, str):
@@ -413,21 +165,19 @@ def add_task(ctx: click.Context, name: str, on: str | None, dry_run: bool, as_js
 @commands.command()
 @click.argument("name")
 @click.option(
-    "--adapters", type=_weighed, required=True, help="Members, such as a,b@1,c; or auto:K, the K most promising."
+    "--adapters", type=weighed, required=True, help="Members, such as a,b@1,c; or auto:K, the K most promising."
 )
-@_data_options
-@_setting("fuse", "--gate", click.Choice(["attention", "light"]), "As in the paper (by default), or a light one.")
-@_setting("fuse", "--width", int, "Of a light gate's queries and keys.")
-@_setting("fuse", "--gate-dropout", float, "Of scores before the softmax, while training.", key="dropout")
-@_setting("fuse", "--regulariser", float, "Pulls values towards the members' own outputs.")
+@data_options
+@setting("fuse", "--gate", click.Choice(["attention", "light"]), "As in the paper (by default), or a light one.")
+@setting("fuse", "--width", int, "Of a light gate's queries and keys.")
+@setting("fuse", "--gate-dropout", float, "Of scores before the softmax, while training.", key="dropout")
+@setting("fuse", "--regulariser", float, "Pulls values towards the members' own outputs.")
 @click.option("--with-own", is_flag=True, help="An adapter of its own, trained first, is a member too.")
-@_setting(
-    "fuse", "--keep", click.Choice(["best", "fusion"]), "What did best on validation (by default), or the fusion."
-)
-@_learning_options
-@_dry_run_option
-@_run_options
-@_json_option
+@setting("fuse", "--keep", click.Choice(["best", "fusion"]), "What did best on validation (by default), or the fusion.")
+@learning_options
+@dry_run_option
+@run_options
+@json_option
 @click.pass_context
 def fuse(
     ctx: click.Context,
@@ -448,15 +198,15 @@ def fuse(
     """
     from portfolio.made_of import Fuse
 
-    own = _method(ctx)
+    own = method_of(ctx)
     names = _names_only(adapters)
-    wish = Fuse(adapters=names, with_own=with_own, own=None if isinstance(own, str) else own, **_given(ctx, "fuse"))
+    wish = Fuse(adapters=names, with_own=with_own, own=None if isinstance(own, str) else own, **given(ctx, "fuse"))
     _add(ctx, name, wish, dry_run, as_json)
 
 
 @commands.command()
 @click.argument("name")
-@click.option("--adapters", type=_weighed, required=True, help="With weights, such as a:0.7,b:0.3.")
+@click.option("--adapters", type=weighed, required=True, help="With weights, such as a:0.7,b:0.3.")
 @click.option(
     "--how",
     type=click.Choice(["linear", "task-arithmetic", "ties", "dare", "svd"]),
@@ -464,12 +214,12 @@ def fuse(
     show_default=True,
     help="The way of merging.",
 )
-@_setting("merge", "--rank", int, "Cut the merged update to this rank.")
-@_setting("merge", "--density", float, "Of ties and dare: the share of each update that is kept.")
-@_data_options
-@_dry_run_option
-@_run_options
-@_json_option
+@setting("merge", "--rank", int, "Cut the merged update to this rank.")
+@setting("merge", "--density", float, "Of ties and dare: the share of each update that is kept.")
+@data_options
+@dry_run_option
+@run_options
+@json_option
 @click.pass_context
 def merge(
     ctx: click.Context,
@@ -487,18 +237,18 @@ def merge(
     """
     from portfolio.made_of import Merge
 
-    names, weights = _with_weights(adapters)
-    settings = tuple(sorted(_given(ctx, "merge").items()))
+    names, weights = with_weights(adapters)
+    settings = tuple(sorted(given(ctx, "merge").items()))
     _add(ctx, name, Merge(adapters=names, weights=weights, how=how, settings=settings), dry_run, as_json)
 
 
 @commands.command()
 @click.argument("name")
-@click.option("--adapters", type=_weighed, required=True, help="Such as a,b or a:0.7,b:0.3.")
-@_data_options
-@_dry_run_option
-@_run_options
-@_json_option
+@click.option("--adapters", type=weighed, required=True, help="Such as a,b or a:0.7,b:0.3.")
+@data_options
+@dry_run_option
+@run_options
+@json_option
 @click.pass_context
 def ensemble(
     ctx: click.Context, name: str, adapters: tuple[tuple[str, float | None], ...], dry_run: bool, as_json: bool
@@ -513,7 +263,7 @@ def ensemble(
 
     if all(weight is None for _, weight in adapters):
         return _add(ctx, name, EnsembleOf(adapters=_names_only(adapters)), dry_run, as_json)
-    names, weights = _with_weights(adapters)
+    names, weights = with_weights(adapters)
     _add(ctx, name, EnsembleOf(adapters=names, weights=weights), dry_run, as_json)
 
 
@@ -527,9 +277,9 @@ def ensemble(
     show_default=True,
     help="Processes that learn tasks side by side; --threads is of each, by default an equal share of the cores.",
 )
-@_learning_options
-@_dry_run_option
-@_run_options
+@learning_options
+@dry_run_option
+@run_options
 @click.pass_context
 def add_tasks(ctx: click.Context, sequence: str, order: str | None, workers: int, dry_run: bool) -> None:
     """Add every task of a sequence that is not here yet: a TOML file, or the name of one that `sequences` lists.
@@ -546,7 +296,7 @@ def add_tasks(ctx: click.Context, sequence: str, order: str | None, workers: int
     from portfolio.tasks.shipped import find_sequence
 
     place: Place = ctx.obj
-    portfolio, method, training = place.open(), _method(ctx), _training(ctx)
+    portfolio, method, training = place.open(), method_of(ctx), training_of(ctx)
     missing = portfolio.missing_tasks(sequence, order)
     for task in read_sequence(find_sequence(sequence)).tasks:
         if task not in missing.tasks:
@@ -575,7 +325,7 @@ def add_tasks(ctx: click.Context, sequence: str, order: str | None, workers: int
                 training=training,
                 progress=display.begin if workers == 1 else display.beside,
                 workers=workers,
-                threads=_given(ctx, "run").get("threads"),
+                threads=given(ctx, "run").get("threads"),
             )
     except KeyboardInterrupt:
         click.echo("\nStopped; the same command goes on with the first task that is missing.", err=True)
@@ -585,7 +335,7 @@ def add_tasks(ctx: click.Context, sequence: str, order: str | None, workers: int
 
 
 @commands.command()
-@_json_option
+@json_option
 @click.pass_obj
 def tasks(place: Place, as_json: bool) -> None:
     """List the tasks, in the order they were added.
@@ -602,7 +352,7 @@ def tasks(place: Place, as_json: bool) -> None:
 @commands.command()
 @click.argument("name")
 @click.option("--png", metavar="FILE", help="Also draw what a fusion attends to, as a heat map.")
-@_json_option
+@json_option
 @click.pass_obj
 def show(place: Place, name: str, png: str | None, as_json: bool) -> None:
     """Print all that is known of one task; of a fusion also which members it attends to.
@@ -631,7 +381,7 @@ def show(place: Place, name: str, png: str | None, as_json: bool) -> None:
 @click.option("--html", metavar="FILE", help="Write it as one page that any browser opens.")
 @click.option("--png", metavar="DIR", help="Write its pictures there.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, one number a line.")
-@_json_option
+@json_option
 @click.pass_obj
 def report(
     place: Place,
@@ -654,7 +404,7 @@ def report(
         portfolio -p support report --since cards
     """
     from portfolio.reports.show import show_report, show_since, write_report
-    from portfolio.store.store import iso_now
+    from portfolio.store.changes import iso_now
 
     portfolio = place.open()
     if since is not None:
@@ -674,7 +424,7 @@ def report(
 
 @commands.command()
 @click.argument("name", required=False, metavar="[NAME]")
-@_json_option
+@json_option
 def sequences(name: str | None, as_json: bool) -> None:
     """List the sequences of tasks that ship with this package, or print the file of one.
 
@@ -698,15 +448,15 @@ def sequences(name: str | None, as_json: bool) -> None:
 @click.option("--orders", type=int, default=3, show_default=True, help="How many orders of the tasks.")
 @click.option("--seeds", type=int, default=3, show_default=True, help="How many seeds of rows and training.")
 @click.option("--budget", default="small", show_default=True, help="quick, small or full.")
-@_setting("budget", "--per-class", int, "Training rows drawn of each class, instead of the budget's.")
-@_setting("budget", "--epochs", int, "Over each task, likewise.")
-@_setting("budget", "--trials", int, "Learning rates that each method may try, likewise.")
+@setting("budget", "--per-class", int, "Training rows drawn of each class, instead of the budget's.")
+@setting("budget", "--epochs", int, "Over each task, likewise.")
+@setting("budget", "--trials", int, "Learning rates that each method may try, likewise.")
 @click.option("--base", default="minilm", show_default=True, help="minilm, a directory, or a name on the hub.")
 @click.option("--png", metavar="FILE", help="Draw accuracy along the way.")
 @click.option("--markdown", is_flag=True, help="Print the tables as Markdown.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, one number a line.")
-@_json_option
-@_run_options
+@json_option
+@run_options
 @click.pass_context
 def compare(
     ctx: click.Context,
@@ -760,8 +510,8 @@ def export(place: Place, name: str, directory: str, merged: bool) -> None:
 
 
 @commands.command()
-@_run_options
-@_json_option
+@run_options
+@json_option
 @click.pass_context
 def evaluate(ctx: click.Context, as_json: bool) -> None:
     """Run every test split again and report what comes.
@@ -779,16 +529,16 @@ def evaluate(ctx: click.Context, as_json: bool) -> None:
 
 @commands.command()
 @click.argument("texts", nargs=-1, metavar="[TEXT]...")
-@_text_options
+@text_options
 @click.option("--task", help="Answer for this task, without the router.")
-@_asking_options
-@_setting("members", "--drop", str, "A member that fusions do without; repeatable.", multiple=True)
-@_setting("members", "--weights", _weighed, "Constant weights of members instead of learned ones: a:0.7,b:0.3.")
-@_json_option
+@asking_options
+@setting("members", "--drop", str, "A member that fusions do without; repeatable.", multiple=True)
+@setting("members", "--weights", weighed, "Constant weights of members instead of learned ones: a:0.7,b:0.3.")
+@json_option
 @click.option("--out", "--output", "output", metavar="FILE", help="Write the JSON lines to a file.")
 @click.option("--resume", is_flag=True, help="Go on after the answers that the file of --out holds already.")
-@_run_options
-@_number_options
+@run_options
+@number_options
 @click.pass_context
 def predict(
     ctx: click.Context,
@@ -819,7 +569,7 @@ def predict(
     from portfolio.reports.answers import write_answers
     from portfolio.reports.show import show_answers, show_explained_answers
 
-    asking = {**_asking(ctx), **_members(ctx), "explain": explain}
+    asking = {**asking_of(ctx), **members_of(ctx), "explain": explain}
     _check_resume(resume, output, asking)
     portfolio = ctx.obj.open()
     with _work(ctx, texts, pairs, file, output, resume) as (chunks, stream):
@@ -835,12 +585,12 @@ def predict(
 
 @commands.command()
 @click.argument("texts", nargs=-1, metavar="[TEXT]...")
-@_text_options
-@_asking_options
-@_judging_options
-@_run_options
-@_number_options
-@_json_option
+@text_options
+@asking_options
+@judging_options
+@run_options
+@number_options
+@json_option
 @click.pass_context
 def route(
     ctx: click.Context,
@@ -864,12 +614,12 @@ def route(
     """
     from portfolio.reports.show import show_route_report, show_routes
 
-    asking = _asking(ctx)
+    asking = asking_of(ctx)
     if evaluate is not None:
         _refuse_beside_evaluate(ctx, TEXT=texts, pair=pairs, file=file, always=always, explain=explain)
-        return show_route_report(_judged(ctx, evaluate), _given(ctx, "judging").get("wrong", 10), as_json)
-    if _given(ctx, "judging"):
-        raise click.UsageError(f"expected --evaluate FILE, got {_flags(_given(ctx, 'judging'))} without it")
+        return show_route_report(_judged(ctx, evaluate), given(ctx, "judging").get("wrong", 10), as_json)
+    if given(ctx, "judging"):
+        raise click.UsageError(f"expected --evaluate FILE, got {_flags(given(ctx, 'judging'))} without it")
     portfolio = ctx.obj.open()
     with _work(ctx, texts, pairs, file) as (chunks, _):
         for said, seconds in chunks:
@@ -879,8 +629,8 @@ def route(
 
 @commands.command()
 @click.option("--without", metavar="NAME", help="Also say what this task took from the others when it came.")
-@_run_options
-@_json_option
+@run_options
+@json_option
 @click.pass_context
 def overlap(ctx: click.Context, without: str | None, as_json: bool) -> None:
     """Say which tasks are near-duplicates, or take each other's inputs.
@@ -899,10 +649,10 @@ def overlap(ctx: click.Context, without: str | None, as_json: bool) -> None:
 
 
 @commands.command()
-@_wish_options
+@wish_options
 @click.option("--shared-labels/--own-labels", default=None, help="Whether equal labels of tasks mean the same.")
-@_dry_run_option
-@_run_options
+@dry_run_option
+@run_options
 @click.pass_context
 def calibrate(ctx: click.Context, shared_labels: bool | None, dry_run: bool) -> None:
     """Choose anew when the router abstains and how sure it calls itself.
@@ -917,7 +667,7 @@ def calibrate(ctx: click.Context, shared_labels: bool | None, dry_run: bool) -> 
 
     portfolio = ctx.obj.open()
     _use_threads(ctx)
-    made = portfolio.calibrate(**_given(ctx, "wishes"), shared_labels=shared_labels, dry_run=dry_run)
+    made = portfolio.calibrate(**given(ctx, "wishes"), shared_labels=shared_labels, dry_run=dry_run)
     show_calibration(made.state, made.quality.coverage, made.quality.recall)
     if dry_run:
         click.echo("This would hold from now on; nothing was changed.", err=True)
@@ -925,9 +675,9 @@ def calibrate(ctx: click.Context, shared_labels: bool | None, dry_run: bool) -> 
 
 @commands.command()
 @click.argument("name")
-@click.argument("tags", nargs=-1, type=_tag, metavar="[KEY=VALUE]...")
+@click.argument("tags", nargs=-1, type=key_value, metavar="[KEY=VALUE]...")
 @click.option("--remove", multiple=True, metavar="KEY", help="Take this tag away; repeatable.")
-@_dry_run_option
+@dry_run_option
 @click.pass_obj
 def tag(place: Place, name: str, tags: tuple[tuple[str, str], ...], remove: tuple[str, ...], dry_run: bool) -> None:
     """Set tags of a task, which routes.toml decides by, and print all that it has then.
@@ -940,7 +690,7 @@ def tag(place: Place, name: str, tags: tuple[tuple[str, str], ...], remove: tupl
 
     if not (tags or remove):
         raise click.UsageError("expected KEY=VALUE or --remove KEY, got neither")
-    changes: dict[str, str | None] = {**_tags(tags)}
+    changes: dict[str, str | None] = {**tags_of(tags)}
     both = [key for key in remove if key in changes]
     if both:
         raise click.UsageError(f"expected a value for tag {both[0]!r} or its removal, got both")
@@ -952,8 +702,8 @@ def tag(place: Place, name: str, tags: tuple[tuple[str, str], ...], remove: tupl
 
 @commands.command()
 @click.option("--effect", is_flag=True, help="Say what they change for every task, on its test rows.")
-@_request_options
-@_json_option
+@request_options
+@json_option
 @click.pass_context
 def rules(ctx: click.Context, effect: bool, as_json: bool) -> None:
     """Check routes.toml, and list the tasks that a request may reach.
@@ -967,16 +717,16 @@ def rules(ctx: click.Context, effect: bool, as_json: bool) -> None:
 
     portfolio = ctx.obj.open()
     if effect:
-        return show_since(portfolio.rules_effect(**_request(ctx)), as_json)
-    show_permit(portfolio.permit(**_request(ctx)), as_json)
+        return show_since(portfolio.rules_effect(**request_of(ctx)), as_json)
+    show_permit(portfolio.permit(**request_of(ctx)), as_json)
 
 
 @commands.command("remove-task")
 @click.argument("name")
 @click.option("--cascade", is_flag=True, help="Take along the tasks whose adapters are made of its adapter.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@_dry_run_option
-@_run_options
+@dry_run_option
+@run_options
 @click.pass_context
 def remove_task(ctx: click.Context, name: str, cascade: bool, yes: bool, dry_run: bool) -> None:
     """Take a task out, with its adapter and results.
@@ -1007,7 +757,7 @@ def remove_task(ctx: click.Context, name: str, cascade: bool, yes: bool, dry_run
 
 
 @commands.command()
-@_json_option
+@json_option
 @click.pass_context
 def verify(ctx: click.Context, as_json: bool) -> None:
     """Read everything again and list what is damaged.
@@ -1028,7 +778,7 @@ def verify(ctx: click.Context, as_json: bool) -> None:
 @commands.command()
 @click.option("--into", metavar="DIR", help="Where to make the portfolio; a new temporary directory by default.")
 @click.option("--base", default="minilm", show_default=True, help="minilm, a directory, or a name on the hub.")
-@_threads_option
+@threads_option
 @click.pass_context
 def demo(ctx: click.Context, into: str | None, base: str) -> None:
     """Watch a portfolio grow by the departments of a help desk.
@@ -1081,13 +831,13 @@ def _compare(
     _use_threads(ctx)
     compare(
         read_sequence(find_sequence(sequence)),
-        base=ready_base(load_base(base), _execution(ctx), trunk=0),
+        base=ready_base(load_base(base), execution_of(ctx), trunk=0),
         names=USUAL if methods is None else [name.strip() for name in methods.split(",")],
         table=METHODS,
         same_run=SAME_RUN,
         orders=orders,
         seeds=seeds,
-        budget=budget_named(budget, **_given(ctx, "budget")),
+        budget=budget_named(budget, **given(ctx, "budget")),
         directory=into,
         say=lambda line: click.echo(line, err=True),
     )
@@ -1099,9 +849,9 @@ def _add(ctx: click.Context, name: str, method: str | AdapterConfig | MadeOf, dr
     from portfolio.reports.show import show_outcomes, show_reading, show_task
 
     place: Place = ctx.obj
-    data = dict(_given(ctx, "data"))
-    tags, where = _tags(data.pop("tags", ())), dict(data.pop("where", ()))
-    portfolio, columns, training = place.open(), _columns(ctx), _training(ctx)
+    data = dict(given(ctx, "data"))
+    tags, where = tags_of(data.pop("tags", ())), dict(data.pop("where", ()))
+    portfolio, columns, training = place.open(), columns_of(ctx), training_of(ctx)
     check_tags(tags)
     if dry_run:
         return show_reading(portfolio.read_task(name, columns=columns, where=where, **data), as_json)
@@ -1134,15 +884,6 @@ def _names_only(adapters: Sequence[tuple[str, float | None]]) -> tuple[str, ...]
     return names
 
 
-def _with_weights(adapters: Sequence[tuple[str, float | None]]) -> tuple[tuple[str, ...], tuple[float, ...]]:
-    missing = [name for name, weight in adapters if weight is None]
-    if missing:
-        raise click.UsageError(
-            f"expected a weight for each adapter, such as {missing[0]}:0.5; got none for {missing[0]}"
-        )
-    return tuple(name for name, _ in adapters), tuple(weight for _, weight in adapters if weight is not None)
-
-
 def _training_display(ctx: click.Context) -> BarDisplay | LineDisplay:
     from rich.console import Console
 
@@ -1153,7 +894,7 @@ def _training_display(ctx: click.Context) -> BarDisplay | LineDisplay:
 
 
 def _use_threads(ctx: click.Context) -> None:
-    threads = _given(ctx, "run").get("threads")
+    threads = given(ctx, "run").get("threads")
     if threads is not None:
         import torch
 
@@ -1179,9 +920,9 @@ def _flags(settings: Iterable[str]) -> str:
 
 
 def _refuse_beside_evaluate(ctx: click.Context, **others: object) -> None:
-    given = [*(key for key, value in others.items() if value), *_given(ctx, "asking"), *_given(ctx, "request")]
-    if given:
-        raise click.UsageError(f"expected --evaluate without {_flags(given)}, got both")
+    beside = [*(key for key, value in others.items() if value), *given(ctx, "asking"), *given(ctx, "request")]
+    if beside:
+        raise click.UsageError(f"expected --evaluate without {_flags(beside)}, got both")
 
 
 def _judged(ctx: click.Context, file: str) -> RouteReport:
@@ -1189,7 +930,7 @@ def _judged(ctx: click.Context, file: str) -> RouteReport:
     from portfolio.tasks.files import read_all_texts, read_routed
 
     place: Place = ctx.obj
-    settings, columns, portfolio = _given(ctx, "judging"), _columns(ctx), place.open()
+    settings, columns, portfolio = given(ctx, "judging"), columns_of(ctx), place.open()
     if "task" in settings and "task_column" in settings:
         raise click.UsageError("expected --task or --task-column, got both")
     if "task" in settings:
@@ -1231,7 +972,7 @@ def _work(
 
     if file is not None and (texts or pairs):
         raise click.UsageError("expected TEXT or --file, got both")
-    chunks = _chunks(texts, pairs, file, _columns(ctx))
+    chunks = _chunks(texts, pairs, file, columns_of(ctx))
     _use_threads(ctx)
     is_watched = sys.stdout.isatty() and output is None  # a bar would stand among the answers
     console = Console(stderr=True, highlight=False, quiet=is_watched)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from portfolio import Portfolio
-from portfolio.engine import champion_of
+from portfolio.champions import champion_of
 from portfolio.hosting.base import Base
 from portfolio.hosting.encode import encode, pad
 

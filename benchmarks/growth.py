@@ -42,6 +42,7 @@ import portfolio.remeasuring
 from portfolio import Portfolio, TrainingConfig
 from portfolio.asking import asker
 from portfolio.calibrating import calibrated_router, totals_without, wishes_of
+from portfolio.champions import champions_of
 from portfolio.evaluation import SomeRows, look_at
 from portfolio.hosting.base import MINILM, Base, load_base
 from portfolio.known import KnownTasks
@@ -175,7 +176,7 @@ def _neighbour(root: Path, base: Base) -> Figures:
     staying = [task for task in snapshot.tasks if task is not gone]
     figures: Figures = {}
     for tasks in (snapshot.tasks, staying):
-        known = KnownTasks(store, tasks, snapshot.adapters)
+        known = KnownTasks(store, tasks, champions_of(snapshot))
         totals = totals_without(engine, snapshot, [task for task in snapshot.tasks if task not in tasks])
         router, _, _ = calibrated_router(engine, totals, known, wishes_of(snapshot))
         ask = asker(engine, snapshot, lambda task: None)

@@ -36,6 +36,7 @@ from portfolio.methods.config import SiteShape
 from portfolio.methods.table import config_to_json
 from portfolio.portfolio import Portfolio
 from portfolio.records import (
+    CHAMPION,
     AdapterRecord,
     BaseContract,
     Cell,
@@ -47,12 +48,13 @@ from portfolio.records import (
     to_json,
 )
 from portfolio.router_cache import RouterCache, is_large
-from portfolio.store import adapter_rows, rows
+from portfolio.store import adapter_rows, release_rows, rows
 from portfolio.store.blobs import Blobs
+from portfolio.store.changes import iso_now, package_version
 from portfolio.store.consistency import put_cells, put_router
 from portfolio.store.creation import BLOBS, DATABASE
 from portfolio.store.database import Database
-from portfolio.store.store import CHAMPION, Store, iso_now
+from portfolio.store.store import Store
 from portfolio.tasks.recipe import Recipe
 from portfolio.training import TrainingConfig
 from routing.calibration import choose_shrinkage
@@ -272,7 +274,10 @@ def _write_rows(store: Store, made: list[_Made], state: RouterState, drawn: Draw
         for one in made:
             rows.insert_task(db, replace(one.record, added_at=now))
             adapter_rows.insert_adapters(db, [replace(one.adapter, created_at=now)])
-            adapter_rows.insert_alias(db, one.adapter.ref, CHAMPION)
+            release_rows.insert_lineage(
+                db, release_rows.lineage_of(one.record, 1, base=store.contract.fingerprint, code=package_version())
+            )
+            release_rows.put_alias(db, one.adapter.name, CHAMPION, one.adapter.version)
             generation = rows.advance_generation(db)
             detail = json.dumps({"adapters": {str(one.adapter.ref): one.adapter.digest}, "generation": generation})
             rows.append_event(db, rows.Event(at=now, action="add-task", subject=one.record.name, detail=detail))

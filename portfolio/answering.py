@@ -17,6 +17,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from portfolio.champions import champions_of
 from portfolio.choosing import Chooser, Wanted
 from portfolio.engine import Engine, Moment
 from portfolio.errors import NotFound
@@ -48,8 +49,7 @@ class _Roster:
 
     @classmethod
     def of(cls, snapshot: Snapshot, wanted: Wanted) -> _Roster:
-        newest_last = sorted(snapshot.adapters, key=lambda adapter: adapter.version)
-        champions = {one.task: one for one in newest_last}
+        champions = champions_of(snapshot)
         answering = [one for one in champions.values() if wanted.task in (None, one.task)]
         wishes = None if snapshot.router is None else snapshot.router.wishes
         return cls(

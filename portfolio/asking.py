@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from portfolio.engine import Engine, champion_of
+from portfolio.champions import champion_of
+from portfolio.engine import Engine
 from portfolio.evaluation import AskAstray, Astray, KnownTask
 from portfolio.hosting.ready import Pass
 from portfolio.hosting.trunk import unprepared

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from portfolio.asking import ReadAgain, asker
+from portfolio.champions import champions_of
 from portfolio.engine import Engine, load_centroids, settings_of
 from portfolio.errors import DataError, NotFound, require
 from portfolio.evaluation import KnownTask
@@ -29,7 +30,8 @@ from portfolio.refs import require_known
 from portfolio.remeasuring import remeasure
 from portfolio.router_cache import is_large
 from portfolio.standing import Measured
-from portfolio.store.store import GenerationMoved, Store
+from portfolio.store.changes import GenerationMoved
+from portfolio.store.store import Store
 from portfolio.tasks.columns import GUESS
 from portfolio.tasks.files import read_texts
 from routing.calibration import choose_shrinkage
@@ -49,7 +51,7 @@ from routing.statistics import (
 
 def known_tasks(engine: Engine, snapshot: Snapshot) -> KnownTasks:
     """Every task as the router and its measurement need it, in order."""
-    return KnownTasks(engine.store, snapshot.tasks, snapshot.adapters)
+    return KnownTasks(engine.store, snapshot.tasks, champions_of(snapshot))
 
 
 def results_of(store: Store, measured: Measured, foretold: Sequence[Cell] = ()) -> Results:

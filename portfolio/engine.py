@@ -26,7 +26,6 @@ from portfolio.hosting.plan import Plan
 from portfolio.hosting.ready import AS_LEARNED, Variation
 from portfolio.loading import load_passes
 from portfolio.records import AdapterRecord, RouterState, Snapshot, TaskRecord
-from portfolio.refs import require_known
 from portfolio.router_cache import RouterCache
 from portfolio.store.store import Store
 from routing.cascade import Cascade, CascadeCalibration, FirstLook
@@ -193,17 +192,6 @@ def _bank_ref(digest: str, variation: Variation, number: int) -> str:
     """One pass of one adapter."""
     varied = "" if variation == AS_LEARNED else f" without {sorted(variation.dropped)} weighed {variation.weights}"
     return f"{digest}{varied}" if number == 0 else f"{digest}{varied} pass {number}"
-
-
-def champion_of(snapshot: Snapshot, task: str) -> AdapterRecord:
-    """The version that answers for a task: its newest.
-
-    Raises:
-        NotFound: no such task; the message names those there are.
-    """
-    require_known(task, [record.name for record in snapshot.tasks])
-    versions = [adapter for adapter in snapshot.adapters if adapter.task == task]
-    return max(versions, key=lambda adapter: adapter.version)
 
 
 def build_router(

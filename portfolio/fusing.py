@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from portfolio.champions import champions_of
 from portfolio.choices import Found, Trials, best_of, compared
 from portfolio.composing import load_members, member_of
 from portfolio.drafts import Draft, Make, Rows
@@ -49,8 +50,7 @@ def _chosen_members(engine: Engine, wish: Fuse, rows: Rows, progress: Progress) 
     snapshot = engine.refresh().snapshot
     if wish.wanted is None:
         return list(find_members(snapshot, wish.adapters))
-    newest = {adapter.task: adapter for adapter in sorted(snapshot.adapters, key=lambda one: one.version)}
-    plain = [adapter for adapter in newest.values() if not adapter.members]
+    plain = [adapter for adapter in champions_of(snapshot).values() if not adapter.members]
     chosen = most_promising(engine, plain, rows.train, len(rows.labels), wish.wanted)
     progress.say(f"the most promising members: {', '.join(str(one.ref) for one in chosen)}")
     return chosen

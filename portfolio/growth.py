@@ -13,8 +13,9 @@ import numpy as np
 from portfolio.asking import ReadAgain, asker
 from portfolio.calibrating import calibrated_router, results_of, totals_of, totals_without, wishes_of
 from portfolio.candidates import Arrival, Candidate, arrival_of, learn_candidate
+from portfolio.champions import champion_of, champions_of
 from portfolio.drafts import Make
-from portfolio.engine import Engine, Moment, champion_of
+from portfolio.engine import Engine, Moment
 from portfolio.errors import Conflict, DataError
 from portfolio.evaluation import EvaluationSet, KnownTask, measure
 from portfolio.hosting.trunk import prepare
@@ -25,7 +26,7 @@ from portfolio.records import BARE_BASE, UNKNOWN_LABEL, AdapterRecord, Cell, Res
 from portfolio.refs import require_all_known, require_free
 from portfolio.remeasuring import remeasure
 from portfolio.running import predict_logits
-from portfolio.store.store import GenerationMoved
+from portfolio.store.changes import GenerationMoved
 from portfolio.tasks.task import TaskData
 from portfolio.training import Progress, TrainingConfig
 
@@ -92,7 +93,7 @@ def _join(
     require_free(name, _names_of(snapshot))
     foretold = _foretold(engine, now, arrival)
     totals = totals_of(engine, snapshot).add(arrival.centroids, arrival.scatter)
-    known = KnownTasks(store, (*snapshot.tasks, task), (*snapshot.adapters, *adapters))
+    known = KnownTasks(store, (*snapshot.tasks, task), {**champions_of(snapshot), name: adapters[-1]})
     router, state, _ = calibrated_router(engine, totals, known, wishes_of(snapshot))
     measured = remeasure(store, name, known, router, asker(engine, snapshot, read_again, arrival.newcomer))
     store.commit_task(
@@ -135,7 +136,7 @@ def _leave(engine: Engine, names: Sequence[str], read_again: ReadAgain) -> None:
     state, results = None, Results()
     if staying:
         totals = totals_without(engine, snapshot, [task for task in snapshot.tasks if task.name in names])
-        known = KnownTasks(store, staying, snapshot.adapters)
+        known = KnownTasks(store, staying, champions_of(snapshot))
         router, state, _ = calibrated_router(engine, totals, known, wishes)
         ask = asker(engine, snapshot, read_again)
         results = results_of(store, remeasure(store, staying[-1].name, known, router, ask))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import overload
 
 from portfolio.evaluation import EvaluationSet, KnownTask, mapped_test_features
@@ -17,18 +17,18 @@ from portfolio.store.store import Store
 class KnownTasks(Sequence[KnownTask]):
     """Tasks whose blobs are in the store; one that comes may not be on record yet."""
 
-    def __init__(self, store: Store, tasks: Sequence[TaskRecord], adapters: Sequence[AdapterRecord]) -> None:
+    def __init__(self, store: Store, tasks: Sequence[TaskRecord], champions: Mapping[str, AdapterRecord]) -> None:
         """
         Args:
             tasks: in the router's order.
-            adapters: of these tasks at least; the newest version of each answers.
+            champions: who answers for each of these tasks at least.
         """
         self.labels = {task.name: task.labels for task in tasks}
         self.centroids = StoredCentroids(store, tasks)
         self.digests = {task.name: task.centroids for task in tasks}  # of the centroids
         self._store = store
         self._tasks = tuple(tasks)
-        self._champions = {one.task: one for one in sorted(adapters, key=lambda one: one.version)}
+        self._champions = champions
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -41,7 +41,7 @@ class KnownTasks(Sequence[KnownTask]):
 
     def __getitem__(self, place: int | slice) -> KnownTask | KnownTasks:
         if isinstance(place, slice):
-            return KnownTasks(self._store, self._tasks[place], list(self._champions.values()))
+            return KnownTasks(self._store, self._tasks[place], self._champions)
         task = self._tasks[place]
         rows = EvaluationSet.from_bytes(self._store.get(task.evaluation))
         return KnownTask(name=task.name, labels=task.labels, rows=rows)

@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
+from portfolio.champions import find_adapter
 from portfolio.errors import ConfigError, NotFound, require
 from portfolio.records import AdapterRecord, Snapshot
-from portfolio.refs import require_known
 
 if TYPE_CHECKING:
     from portfolio.methods.config import AdapterConfig
@@ -90,24 +90,6 @@ class EnsembleOf:
 
 
 MadeOf: TypeAlias = Fuse | Merge | StackOn | EnsembleOf
-
-
-def find_adapter(snapshot: Snapshot, text: str) -> AdapterRecord:
-    """The adapter that `task` or `name@version` names: the version that answers, or exactly that one.
-
-    Raises:
-        NotFound: there is none; the message names what there is.
-    """
-    name, at, version = text.partition("@")
-    require_known(name, [task.name for task in snapshot.tasks])
-    versions = [adapter for adapter in snapshot.adapters if adapter.name == name]
-    if not at:
-        return max(versions, key=lambda adapter: adapter.version)
-    found = [adapter for adapter in versions if str(adapter.version) == version]
-    if not found:
-        there = ", ".join(str(adapter.ref) for adapter in versions)
-        raise NotFound(f"there is no adapter {text!r}; of {name!r} there are: {there}")
-    return found[0]
 
 
 def find_members(snapshot: Snapshot, names: tuple[str, ...]) -> tuple[AdapterRecord, ...]:

@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from portfolio.champions import find_adapter
 from portfolio.errors import ConfigError, Conflict, NotFound, PortfolioError, require
 from portfolio.execution import PLAIN, Execution
-from portfolio.made_of import Fuse, MadeOf, find_adapter, find_named
+from portfolio.made_of import Fuse, MadeOf, find_named
 from portfolio.members import require_unneeded, with_dependants
 from portfolio.permission import RulesFile
 from portfolio.records import (
@@ -25,7 +26,8 @@ from portfolio.records import (
     attention_from_json,
 )
 from portfolio.refs import check_name, check_tags, require_all_known, require_free, require_known
-from portfolio.store.store import GenerationMoved, Store, iso_now
+from portfolio.store.changes import GenerationMoved, iso_now
+from portfolio.store.store import Store
 from portfolio.store.verify import Fault
 from portfolio.tasks.columns import GUESS, Columns
 from portfolio.tasks.windows import WINDOW, apart, windows

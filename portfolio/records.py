@@ -13,6 +13,7 @@ from portfolio.refs import Ref
 UNKNOWN_LABEL = -1  # the number of a label that train lacks: never right
 BARE_BASE = "base"  # as a fallback: the nearest class centroid answers, no adapter
 NOBODY = "none"  # as a fallback, or instead of a file: take it away
+CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"  # aliases that the package itself moves
 DEFAULT_COVERAGE = 0.95
 DEFAULT_MAX_TOKENS = 128  # longer inputs are cut
 
@@ -76,6 +77,60 @@ class TaskRecord:
     notes: tuple[str, ...] = ()  # what the reader noticed: imbalance, dropped rows
     added_at: str = ""  # ISO 8601, UTC
     tags: tuple[tuple[str, str], ...] = ()  # key and value, sorted by key; `tenant`, `kind`, `risk` and any other
+    disabled: str | None = None  # who answers in its place: a task, `base`, or `none`; None: the task itself answers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lineage:
+    """What one version of an adapter was learned from, and what is kept of that. Digests name blobs.
+
+    The record of its task says the same of the champion: it is rewritten when another version is promoted.
+    """
+
+    name: str
+    version: int
+    labels: tuple[str, ...]
+    has_pairs: bool
+    columns: tuple[str, str | None, str]  # this and what follows as in `TaskRecord`
+    sources: tuple[Source, ...]
+    seed: int
+    reading: str
+    centroids: str
+    scatter: str
+    evaluation: str
+    notes: tuple[str, ...] = ()
+    base: str = ""  # fingerprint of the base it was trained on
+    code: str = ""  # version of this package that trained it; empty where that was not recorded
+    parent: str | None = None  # the version that answered when it was made, as `name@version`; None: the task was new
+
+    @property
+    def ref(self) -> Ref:
+        return Ref(self.name, self.version)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alias:
+    """A name for one version of an adapter."""
+
+    name: str  # the adapter's
+    alias: str  # `champion`, `challenger`, `previous`, or one of the owner's
+    version: int
+
+    @property
+    def ref(self) -> Ref:
+        return Ref(self.name, self.version)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """What a challenger is tried on while the champion answers."""
+
+    name: str
+    version: int  # of the challenger
+    mode: str  # `canary`: it answers its share; `shadow`: it answers silently
+    share: float  # of inputs or sessions, in (0, 1]
+    by: str  # `session` or `input`: what is hashed
+    since: str = ""  # ISO 8601, UTC
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +181,7 @@ class AdapterRecord:
     members: tuple[Member, ...] = ()  # the adapters it is made of, in its config's order; they stay while it stays
     comparison: tuple[Compared, ...] = ()  # what else was tried before it was kept
     attention: str | None = None  # digest: how much a fusion attends to each member; JSON of an `Attention`
+    deprecated: str | None = None  # why it should not be used any more
 
     @property
     def ref(self) -> Ref:
@@ -217,13 +273,32 @@ class RouterState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """What a portfolio would be with a version as its task's champion, as it was computed or as it has been.
+
+    It holds as long as the other tasks, their champions and the router's wishes are the same (`surroundings`).
+    """
+
+    name: str
+    version: int
+    surroundings: str  # digest
+    router: RouterState
+    cells: tuple[Cell, ...]  # of the last step
+    outcomes: str  # digest
+
+    @property
+    def ref(self) -> Ref:
+        return Ref(self.name, self.version)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
     """One of the changes after which tasks were measured. Never changed or removed, also where its tasks go."""
 
     generation: int  # that the change made
     at: str  # ISO 8601, UTC
-    action: str  # `add-task`, `remove-task`, `measure`, `calibrated`
-    subject: str  # the task that came or went, `router`, or the step that was measured again
+    action: str  # `add-task`, `remove-task`, `measure`, `calibrated`, `promote`, `rollback`
+    subject: str  # the task that came, went or changed its champion, `router`, or the step that was measured again
     step: str  # the last task at that moment: the row of the results matrices
     outcomes: str  # digest: what became of every test row (outcomes.py)
 
@@ -239,6 +314,8 @@ class Snapshot:
     cells: Sequence[Cell]  # row by row of the results matrices; of the store, a `Cells` (cells.py)
     router: RouterState | None  # None while there is no task
     moments: tuple[Moment, ...] = ()  # oldest first; none of what was measured before they were kept
+    aliases: tuple[Alias, ...] = ()  # by name and alias
+    traffic: tuple[Traffic, ...] = ()  # challengers that are being tried, by name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

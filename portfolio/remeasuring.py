@@ -21,7 +21,8 @@ from portfolio.evaluation import AskAstray, Astray, KnownTask, SomeRows, look_at
 from portfolio.known import KnownTasks
 from portfolio.outcomes import NOBODY, UNASKED, Bool, Int32, TaskOutcomes
 from portfolio.standing import Mark, Measured, Standing, Standings, read_standings, write_standings
-from portfolio.store.store import GenerationMoved, Store
+from portfolio.store.changes import GenerationMoved
+from portfolio.store.store import Store
 from routing.cascade import Cascade
 from routing.reach import Reach
 from routing.statistics import Int64, centroids_from_bytes

@@ -65,7 +65,9 @@ class World:
         return replace(self, cache=RouterCache(self.store.path, WIDTH, FIRST))
 
     def known(self, numbers) -> KnownTasks:
-        return KnownTasks(self.store, [self.tasks[number] for number in numbers], self.adapters)
+        return KnownTasks(
+            self.store, [self.tasks[number] for number in numbers], {one.task: one for one in self.adapters}
+        )
 
     def router(self, known: KnownTasks, own_share=0.0, threshold=-4.0, first_look: FirstLook | None = LOOK) -> Cascade:
         totals = Totals.zero(WIDTH)

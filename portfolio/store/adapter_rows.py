@@ -17,6 +17,7 @@ from typing import Any
 from portfolio.errors import StoreError
 from portfolio.records import AdapterRecord, Compared, Member
 from portfolio.refs import Ref
+from portfolio.store.release_rows import delete_releases
 from portfolio.store.rows import decoded, fields_of, insert
 from portfolio.store.schema import knows_members
 
@@ -67,11 +68,6 @@ def insert_adapters(db: sqlite3.Connection, adapters: Iterable[AdapterRecord]) -
             )
 
 
-def insert_alias(db: sqlite3.Connection, ref: Ref, alias: str) -> None:
-    """A new alias of a version that is there."""
-    insert(db, "alias", {"name": ref.name, "alias": alias, "version": int(ref.version)})
-
-
 def delete_adapters(db: sqlite3.Connection, tasks: Iterable[str]) -> None:
     """Remove the adapters of these tasks, of which no other may be made, with their aliases."""
     names = [(name,) for name in tasks]
@@ -81,6 +77,7 @@ def delete_adapters(db: sqlite3.Connection, tasks: Iterable[str]) -> None:
             f"AND version.name = {table}.name AND version.version = {table}.version)",
             names,
         )
+    delete_releases(db, [name for (name,) in names])
     db.executemany("DELETE FROM version WHERE task = ?", names)
 
 

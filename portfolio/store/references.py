@@ -17,6 +17,7 @@ from portfolio.records import RouterState
 from portfolio.store.adapter_rows import read_attention_blobs
 from portfolio.store.blobs import Blobs
 from portfolio.store.checksums import checksum
+from portfolio.store.release_rows import release_blobs
 from portfolio.store.rows import insert, read_moments, read_router
 
 KEPT_CHANGES = 8
@@ -41,6 +42,8 @@ def blob_uses(db: sqlite3.Connection) -> dict[str, list[str]]:
         uses.setdefault(str(blob.digest), []).append(f"attention of adapter {blob.ref}")
     for moment in read_moments(db):
         uses.setdefault(moment.outcomes, []).append(f"outcomes of generation {moment.generation}")
+    for digest, used_as in release_blobs(db):
+        uses.setdefault(digest, []).append(used_as)
     for digest, used_as in router_blobs(read_router(db)).items():
         uses.setdefault(str(digest), []).append(used_as)
     return uses
@@ -64,7 +67,13 @@ def task_blobs(db: sqlite3.Connection, name: str) -> set[str]:
         {"name": name},
     )
     attention = {blob.digest for blob in read_attention_blobs(db) if blob.task == name}
-    return attention | {digest for (digest,) in found}
+    released = db.execute(
+        "SELECT centroids FROM lineage WHERE name = :name UNION SELECT scatter FROM lineage WHERE name = :name "
+        "UNION SELECT evaluation FROM lineage WHERE name = :name UNION SELECT totals FROM ready WHERE name = :name "
+        "UNION SELECT outcomes FROM ready WHERE name = :name",
+        {"name": name},
+    )
+    return attention | {digest for (digest,) in found} | {digest for (digest,) in released}
 
 
 def retire(db: sqlite3.Connection, blobs: Blobs, left: Iterable[str], generation: int, now_s: float) -> None:

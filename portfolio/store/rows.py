@@ -37,7 +37,7 @@ class Event:
     """One thing that happened to a portfolio."""
 
     at: str  # ISO 8601, UTC
-    action: str  # `init`, `add-task`, `remove-task`, `measure`, `tagged`, `calibrated`
+    action: str  # `init`, `add-task`, `remove-task`, `measure`, `tagged`, `calibrated`, and those of releases.py
     subject: str  # a task's name; for `init` the base's, for `measure` the steps, for `calibrated` the word `router`
     detail: str  # a JSON object
 
@@ -174,6 +174,19 @@ def read_router(db: sqlite3.Connection) -> RouterState | None:
     return None if row is None else decoded("router", row, _router)
 
 
+def router_to_json(router: RouterState) -> str:
+    """All of a router's state as one text, for where it is not the state that holds now."""
+    columns = ("totals", "threshold", "temperature", "shrinkage")
+    return json.dumps({**{key: getattr(router, key) for key in columns}, "more": json.loads(_more_json(router))})
+
+
+def router_from_json(text: str) -> RouterState:
+    """What `router_to_json` wrote."""
+    fields = json.loads(text)
+    more = fields.pop("more")
+    return _state(fields, more, RouterWishes(**more["wishes"]))
+
+
 # Events
 
 
@@ -265,15 +278,14 @@ def _tags_json(tags: Mapping[str, str]) -> str | None:
 
 def _router(row: sqlite3.Row) -> RouterState:
     more = json.loads(dict(row).get("more") or "{}")
+    wishes = RouterWishes(**more.get("wishes", {"coverage": row["coverage"]}))
+    return _state(fields_of(RouterState, row), more, wishes)
+
+
+def _state(fields: Mapping[str, Any], more: Mapping[str, Any], wishes: RouterWishes) -> RouterState:
     first_look = more.get("first_look")
-    return RouterState(
-        **{
-            **fields_of(RouterState, row),
-            **more,
-            "wishes": RouterWishes(**more.get("wishes", {"coverage": row["coverage"]})),
-            "first_look": None if first_look is None else FirstLook(**first_look),
-        }
-    )
+    look = None if first_look is None else FirstLook(**first_look)
+    return RouterState(**{**fields, **more, "wishes": wishes, "first_look": look})
 
 
 def _more_json(router: RouterState) -> str:

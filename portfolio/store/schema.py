@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import math
 import sqlite3
 import struct
@@ -232,17 +233,137 @@ def _packed_results(db: sqlite3.Connection) -> None:
     db.execute("DROP TABLE cell")
 
 
+def _releases(db: sqlite3.Connection) -> None:
+    """What each version was learned from; what was judged of it; who answers, is tried, or does not answer any more."""
+    db.execute("ALTER TABLE task ADD COLUMN disabled TEXT")  # who answers instead; NULL: the task itself
+    db.execute("ALTER TABLE version ADD COLUMN deprecated TEXT")  # why; NULL: it is not
+    for statement in _RELEASE_TABLES:
+        db.execute(statement)
+    for table in ("verdict",):
+        for verb, what in (("UPDATE", "changed"), ("DELETE", "deleted")):
+            db.execute(
+                f"CREATE TRIGGER {table}_is_not_{what} BEFORE {verb} ON {table} "
+                f"BEGIN SELECT RAISE(ABORT, '{table}s are only ever appended'); END"
+            )
+    same = ("labels", "has_pairs", "columns", "sources", "seed", "reading", "centroids", "scatter", "evaluation")
+    contract = db.execute("SELECT contract FROM portfolio").fetchone()
+    base = "" if contract is None else json.loads(contract["contract"])["fingerprint"]
+    earlier = db.execute(
+        f"SELECT version.name, version.version, {', '.join(f'task.{column}' for column in same)}, task.notes "
+        "FROM version JOIN task ON task.name = version.task ORDER BY version.name, version.version"
+    ).fetchall()
+    for found in earlier:
+        row = {**dict(found), "base": base, "code": "", "parent": None}
+        columns = ", ".join(row)
+        places = ", ".join(f":{column}" for column in row)
+        db.execute(
+            f"INSERT INTO lineage ({columns}, checksum) VALUES ({places}, :checksum)",
+            {**row, "checksum": checksum(row)},
+        )
+
+
+_RELEASE_TABLES = (
+    """
+    CREATE TABLE lineage (
+        name TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        labels TEXT NOT NULL,  -- JSON; this and the next as in the table task
+        has_pairs INTEGER NOT NULL CHECK (has_pairs IN (0, 1)),
+        columns TEXT NOT NULL,
+        sources TEXT NOT NULL,
+        seed INTEGER NOT NULL,
+        reading TEXT NOT NULL,
+        centroids TEXT NOT NULL,
+        scatter TEXT NOT NULL,
+        evaluation TEXT NOT NULL,
+        notes TEXT NOT NULL,
+        base TEXT NOT NULL,  -- fingerprint
+        code TEXT NOT NULL,
+        parent TEXT,
+        checksum TEXT NOT NULL,
+        PRIMARY KEY (name, version),
+        FOREIGN KEY (name, version) REFERENCES version (name, version)
+    )
+    """,
+    """
+    CREATE TABLE verdict (
+        number INTEGER PRIMARY KEY,
+        at TEXT NOT NULL,
+        name TEXT NOT NULL,  -- this and the version stay when a task goes, so they refer to none
+        version INTEGER NOT NULL,
+        adapter TEXT NOT NULL,  -- the digest of what was judged
+        outcome TEXT NOT NULL,
+        digest TEXT NOT NULL,  -- of the blob with every figure
+        checksum TEXT NOT NULL
+    )
+    """,
+    "CREATE INDEX verdict_of ON verdict (name, version)",
+    """
+    CREATE TABLE ready (  -- what the portfolio would be with this version as champion
+        name TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        surroundings TEXT NOT NULL,
+        router TEXT NOT NULL,  -- JSON
+        cells TEXT NOT NULL,  -- JSON
+        totals TEXT NOT NULL,  -- a blob's digest, as the next
+        outcomes TEXT NOT NULL,
+        checksum TEXT NOT NULL,
+        PRIMARY KEY (name, version),
+        FOREIGN KEY (name, version) REFERENCES version (name, version)
+    )
+    """,
+    """
+    CREATE TABLE traffic (
+        name TEXT PRIMARY KEY NOT NULL,
+        version INTEGER NOT NULL,
+        mode TEXT NOT NULL,
+        share REAL NOT NULL,
+        split_by TEXT NOT NULL,
+        since TEXT NOT NULL,
+        checksum TEXT NOT NULL,
+        FOREIGN KEY (name, version) REFERENCES version (name, version)
+    )
+    """,
+    """
+    CREATE TABLE observation (  -- what a challenger and the champion said meanwhile; added to without a new generation
+        name TEXT NOT NULL,
+        version INTEGER NOT NULL,  -- of the challenger
+        beside INTEGER NOT NULL,  -- of the champion
+        mode TEXT NOT NULL,
+        counts TEXT NOT NULL,  -- JSON
+        checksum TEXT NOT NULL,
+        PRIMARY KEY (name, version, beside, mode)
+    )
+    """,
+    """
+    CREATE TABLE suite (
+        name TEXT PRIMARY KEY NOT NULL,
+        digest TEXT NOT NULL,  -- of the blob with its rows
+        rows INTEGER NOT NULL,
+        source TEXT NOT NULL,
+        added_at TEXT NOT NULL,
+        checksum TEXT NOT NULL
+    )
+    """,
+)
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     _first_tables,
     _routing,
     _members,
     _moments,
     _packed_results,
+    _releases,
 )  # append only; from number 1
 SCHEMA_VERSION = len(MIGRATIONS)
 
 # The tables whose rows carry a checksum.
-STATE_TABLES = ("portfolio", "task", "version", "member", "alias", "result", "router", "retired", "event", "moment")
+_RELEASES = ("lineage", "verdict", "ready", "traffic", "observation", "suite")
+STATE_TABLES = (
+    *("portfolio", "task", "version", "member", "alias", "result", "router", "retired", "event", "moment"),
+    *_RELEASES,
+)
 
 
 def migrate(db: sqlite3.Connection, now: str, migrations: Sequence[Migration] = MIGRATIONS) -> None:
@@ -294,9 +415,14 @@ def knows_results(db: sqlite3.Connection) -> bool:
     return schema_version(db) > MIGRATIONS.index(_packed_results)
 
 
+def knows_releases(db: sqlite3.Connection) -> bool:
+    """Whether the tables of releases must be there; before, all versions of a task were learned from the same."""
+    return schema_version(db) > MIGRATIONS.index(_releases)
+
+
 def state_tables(db: sqlite3.Connection) -> tuple[str, ...]:
     """The tables whose rows carry a checksum, as far as this portfolio must have them."""
-    later = {"member": knows_members(db), "moment": knows_moments(db)}
+    later = {"member": knows_members(db), "moment": knows_moments(db), **dict.fromkeys(_RELEASES, knows_releases(db))}
     before = {} if knows_results(db) else {"result": "cell"}
     return tuple(before.get(table, table) for table in STATE_TABLES if later.get(table, True))
 

@@ -8,24 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import mmap
 import shlex
-import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timezone
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from portfolio.errors import Conflict, DamagedBlob, NotFound, require
+from portfolio.errors import DamagedBlob, NotFound, require
 from portfolio.members import require_unneeded
-from portfolio.records import AdapterRecord, BaseContract, Moment, Results, RouterState, Snapshot, TaskRecord
+from portfolio.records import CHAMPION, AdapterRecord, BaseContract, Results, RouterState, Snapshot, TaskRecord
 from portfolio.refs import check_name, check_tag
-from portfolio.store import adapter_rows, result_rows, rows
+from portfolio.store import adapter_rows, release_rows, result_rows, rows
 from portfolio.store.blobs import Blobs
+from portfolio.store.changes import Change, Changes, Clock, GenerationMoved, event, iso_now, package_version, utc_now
 from portfolio.store.consistency import (
-    put_cells,
     put_router,
     require_blobs,
     require_free,
@@ -36,32 +32,12 @@ from portfolio.store.consistency import (
 from portfolio.store.creation import BLOBS, CONTRACT, DATABASE, create_layout
 from portfolio.store.database import Database
 from portfolio.store.durable import write_whole
-from portfolio.store.references import is_deleted, retire, task_blobs
+from portfolio.store.references import is_deleted, task_blobs
+from portfolio.store.release_rows import lineage_of
+from portfolio.store.releases import ReleaseStore
 from portfolio.store.rows import Event
-from portfolio.store.schema import SCHEMA_VERSION, migrate, require_known_schema
+from portfolio.store.schema import require_known_schema
 from portfolio.store.verify import Fault, find_faults
-
-CHAMPION = "champion"  # the alias of the version that routes and answers
-
-Clock = Callable[[], datetime]
-
-
-class GenerationMoved(Conflict):
-    """Another process changed the portfolio after the snapshot was read: read again, compute again, commit again."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Change:
-    """What a commit did, and when."""
-
-    generation: int
-    at: str
-    action: str
-    subject: str
-
-
-def utc_now() -> datetime:
-    return datetime.now(timezone.utc)
 
 
 class Store(contextlib.AbstractContextManager["Store"]):
@@ -74,6 +50,8 @@ class Store(contextlib.AbstractContextManager["Store"]):
         self._clock = clock
         self._database = Database(path / DATABASE)
         self._blobs = Blobs(path / BLOBS)
+        self._changes = Changes(path, self._database, self._blobs, clock)
+        self.releases = ReleaseStore(self._changes)
 
     @classmethod
     def create(cls, path: Path, contract: BaseContract, *, clock: Clock = utc_now) -> Store:
@@ -135,6 +113,8 @@ class Store(contextlib.AbstractContextManager["Store"]):
                 cells=result_rows.read_cells(db, history=history),
                 router=rows.read_router(db),
                 moments=rows.read_moments(db),
+                aliases=release_rows.read_aliases(db),
+                traffic=release_rows.read_traffic(db),
             )
 
     def generation(self) -> int:
@@ -223,19 +203,22 @@ class Store(contextlib.AbstractContextManager["Store"]):
         require_own(task.name, adapters)
         now = iso_now(self._clock)
         dated = [dataclasses.replace(adapter, created_at=adapter.created_at or now) for adapter in adapters]
-        with self._changing() as db:
+        with self._changes.begin() as db:
             require_free(db, self.path, task.name)
             require_members(db, self.path, adapters)
-            generation = self._advance(db, expected_generation)
+            generation = self._changes.advance(db, expected_generation)
             require_blobs(self._blobs, (task.centroids, task.scatter, task.evaluation, *_blobs_of(adapters)))
             rows.insert_task(db, dataclasses.replace(task, added_at=task.added_at or now))
             adapter_rows.insert_adapters(db, dated)
-            adapter_rows.insert_alias(db, dated[-1].ref, CHAMPION)
+            for one in dated:
+                lineage = lineage_of(task, one.version, base=self.contract.fingerprint, code=package_version())
+                release_rows.insert_lineage(db, lineage)
+            release_rows.put_alias(db, task.name, CHAMPION, dated[-1].version)
             left = put_router(db, self._blobs, router)
-            self._put_results(db, results, _Change(generation, now, "add-task", task.name))
-            retire(db, self._blobs, left, generation, self._clock().timestamp())
+            self._changes.put_results(db, results, Change(generation, now, "add-task", task.name))
+            self._changes.retire(db, left, generation)
             detail = {**_on_record(adapters), "generation": generation}
-            rows.append_event(db, _event(now, "add-task", task.name, detail))
+            rows.append_event(db, event(now, "add-task", task.name, detail))
 
     def commit_removal(
         self, *, expected_generation: int, names: Sequence[str], router: RouterState | None, results: Results
@@ -255,11 +238,11 @@ class Store(contextlib.AbstractContextManager["Store"]):
         """
         require(len(names) == len(set(names)) > 0, f"expected one or more tasks, each once, got: {', '.join(names)}")
         now = iso_now(self._clock)
-        with self._changing() as db:
+        with self._changes.begin() as db:
             require_tasks(db, self.path, names)
             adapters = adapter_rows.read_adapters(db)
             require_unneeded(adapters, names)
-            generation = self._advance(db, expected_generation)
+            generation = self._changes.advance(db, expected_generation)
             left = {digest for name in names for digest in task_blobs(db, name)}
             adapter_rows.delete_adapters(db, names)
             for name in names:
@@ -269,10 +252,10 @@ class Store(contextlib.AbstractContextManager["Store"]):
                     **_on_record([adapter for adapter in adapters if adapter.task == name]),
                     "generation": generation,
                 }
-                rows.append_event(db, _event(now, "remove-task", name, detail))
+                rows.append_event(db, event(now, "remove-task", name, detail))
             left |= put_router(db, self._blobs, router)
-            self._put_results(db, results, _Change(generation, now, "remove-task", ", ".join(names)))
-            retire(db, self._blobs, left, generation, self._clock().timestamp())
+            self._changes.put_results(db, results, Change(generation, now, "remove-task", ", ".join(names)))
+            self._changes.retire(db, left, generation)
 
     def commit_results(self, *, expected_generation: int, results: Results) -> None:
         """Write results that were measured again, each in the place of an earlier one of the same step and task.
@@ -282,13 +265,11 @@ class Store(contextlib.AbstractContextManager["Store"]):
             GenerationMoved: the portfolio changed since generation `expected_generation`.
         """
         now = iso_now(self._clock)
-        with self._changing() as db:
-            generation = self._advance(db, expected_generation)
+        with self._changes.begin() as db:
+            generation = self._changes.advance(db, expected_generation)
             steps = ", ".join(dict.fromkeys(cell.step for cell in results.cells))
-            self._put_results(db, results, _Change(generation, now, "measure", steps))
-            rows.append_event(
-                db, _event(now, "measure", steps, {"cells": len(results.cells), "generation": generation})
-            )
+            self._changes.put_results(db, results, Change(generation, now, "measure", steps))
+            rows.append_event(db, event(now, "measure", steps, {"cells": len(results.cells), "generation": generation}))
 
     def commit_router(
         self,
@@ -312,12 +293,12 @@ class Store(contextlib.AbstractContextManager["Store"]):
             DamagedBlob: a blob that the state names was not put.
         """
         now = iso_now(self._clock)
-        with self._changing() as db:
-            generation = self._advance(db, expected_generation)
+        with self._changes.begin() as db:
+            generation = self._changes.advance(db, expected_generation)
             left = put_router(db, self._blobs, router)
-            self._put_results(db, results, _Change(generation, now, action, "router"))
-            retire(db, self._blobs, left, generation, self._clock().timestamp())
-            rows.append_event(db, _event(now, action, "router", {**detail, "generation": generation}))
+            self._changes.put_results(db, results, Change(generation, now, action, "router"))
+            self._changes.retire(db, left, generation)
+            rows.append_event(db, event(now, action, "router", {**detail, "generation": generation}))
 
     def commit_tags(self, *, expected_generation: int, name: str, tags: Mapping[str, str]) -> None:
         """Replace all tags of a task; none leaves it without.
@@ -329,48 +310,12 @@ class Store(contextlib.AbstractContextManager["Store"]):
         """
         _check_tags(tags)
         now = iso_now(self._clock)
-        with self._changing() as db:
+        with self._changes.begin() as db:
             require_tasks(db, self.path, [name])
-            generation = self._advance(db, expected_generation)
+            generation = self._changes.advance(db, expected_generation)
             old = rows.set_tags(db, name, tags)
             detail = {"old": old, "new": dict(tags), "generation": generation}
-            rows.append_event(db, _event(now, "tagged", name, detail))
-
-    # What the commits share
-
-    @contextlib.contextmanager
-    def _changing(self) -> Iterator[sqlite3.Connection]:
-        with self._database.writing() as db:
-            version = require_known_schema(db, self._database.path)  # a later package may have migrated it since `open`
-            if version < SCHEMA_VERSION:
-                migrate(db, iso_now(self._clock))
-            yield db
-
-    def _put_results(self, db: sqlite3.Connection, results: Results, change: _Change) -> None:
-        put_cells(db, self.path, results.cells)
-        if results.outcomes is None:
-            return
-        require_blobs(self._blobs, [results.outcomes])
-        rows.insert_moment(
-            db,
-            Moment(
-                generation=change.generation,
-                at=change.at,
-                action=change.action,
-                subject=change.subject,
-                step=results.cells[-1].step,
-                outcomes=results.outcomes,
-            ),
-        )
-
-    def _advance(self, db: sqlite3.Connection, expected: int) -> int:
-        found = rows.read_generation(db)
-        if found != expected:
-            raise GenerationMoved(
-                f"{self.path} is at generation {found}, expected {expected}: it changed meanwhile; "
-                "read a new snapshot, compute again, and commit again"
-            )
-        return rows.advance_generation(db)
+            rows.append_event(db, event(now, "tagged", name, detail))
 
 
 def _check_tags(tags: Mapping[str, str]) -> None:
@@ -389,12 +334,3 @@ def _on_record(adapters: Sequence[AdapterRecord]) -> dict[str, object]:
     members = {str(adapter.ref): [str(member.ref) for member in adapter.members] for adapter in adapters}
     made_of = {ref: refs for ref, refs in members.items() if refs}
     return {"adapters": digests, **({"members": made_of} if made_of else {})}
-
-
-def _event(now: str, action: str, subject: str, detail: Mapping[str, object]) -> Event:
-    return Event(at=now, action=action, subject=subject, detail=json.dumps(detail, sort_keys=True))
-
-
-def iso_now(clock: Clock = utc_now) -> str:
-    """The time as the store writes it: ISO 8601, UTC."""
-    return clock().astimezone(timezone.utc).isoformat(timespec="seconds")

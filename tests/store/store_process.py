@@ -35,7 +35,8 @@ from portfolio.records import (
     TaskRecord,
 )
 from portfolio.store import database
-from portfolio.store.store import GenerationMoved, Store
+from portfolio.store.changes import GenerationMoved
+from portfolio.store.store import Store
 
 CONTRACT = BaseContract(
     name="tiny",

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portfolio.errors import ConfigError, Conflict, DamagedBlob, InvalidName, NotFound, StoreError
-from portfolio.records import Cell, Compared, FirstLook, Results, RouterWishes, Snapshot
-from portfolio.store.store import GenerationMoved, Store
+from portfolio.records import Alias, Cell, Compared, FirstLook, Results, RouterWishes, Snapshot
+from portfolio.store.changes import GenerationMoved
+from portfolio.store.store import Store
 
 NOW = "2030-05-17T12:30:00+00:00"  # the clock of the fixture
 
@@ -50,6 +51,7 @@ def test_a_committed_task_comes_back_as_it_was_with_the_time_filled_in(store: St
         adapters=(dataclasses.replace(adapter, created_at=NOW),),
         cells=tuple(cells),
         router=router,
+        aliases=(Alias(name="first", alias="champion", version=1),),
     )
 
 

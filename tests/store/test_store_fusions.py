@@ -12,8 +12,9 @@ import pytest
 
 from portfolio.errors import ConfigError, Conflict, DamagedBlob, NotFound, StoreError
 from portfolio.records import AdapterRecord, Member, Results
+from portfolio.store.changes import GenerationMoved
 from portfolio.store.references import KEPT_CHANGES
-from portfolio.store.store import GenerationMoved, Store
+from portfolio.store.store import Store
 
 NOW = "2030-05-17T12:30:00+00:00"  # the clock of the fixture
 

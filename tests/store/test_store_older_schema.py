@@ -17,10 +17,11 @@ import pytest
 from portfolio.errors import Conflict, StoreError, Unwritable
 from portfolio.records import Cell, Results, RouterState, RouterWishes
 from portfolio.store.blobs import Blobs
+from portfolio.store.changes import GenerationMoved
 from portfolio.store.database import Database
 from portfolio.store.rows import insert
 from portfolio.store.schema import MIGRATIONS, SCHEMA_VERSION, migrate, schema_version
-from portfolio.store.store import GenerationMoved, Store
+from portfolio.store.store import Store
 
 Seal = Callable[[Callable[[Path], object]], Path]
 

@@ -12,8 +12,9 @@ import pytest
 
 from portfolio.errors import DamagedBlob
 from portfolio.records import Results
+from portfolio.store.changes import GenerationMoved
 from portfolio.store.references import KEPT_CHANGES, KEPT_S
-from portfolio.store.store import GenerationMoved, Store
+from portfolio.store.store import Store
 
 
 def stored(store: Store) -> set[str]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from portfolio.engine import champion_of
+from portfolio.champions import champion_of
 from portfolio.errors import ConfigError, Conflict, NotFound
 from portfolio.hosting.encode import pad
 from portfolio.hosting.plan import Plan, Shared

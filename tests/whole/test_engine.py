@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from portfolio.engine import champion_of
+from portfolio.champions import champion_of
 from portfolio.errors import DamagedBlob, NotFound
 from portfolio.execution import Execution
 from portfolio.hosting.bank import Bank

@@ -16,11 +16,12 @@ import numpy as np
 from torch import Tensor
 
 from portfolio.calibrating import known_tasks
+from portfolio.champions import champion_of
 from portfolio.compare.contestant import Answers, Contestant, Int64, Keeps, Method, Settings
 from portfolio.compare.in_turn import ADAPTER_RATES
 from portfolio.compare.rows import picked_of
 from portfolio.compare.world import World
-from portfolio.engine import Engine, champion_of, load_centroids
+from portfolio.engine import Engine, load_centroids
 from portfolio.errors import NotFound
 from portfolio.growth import add_task
 from portfolio.hosting.host import Host
