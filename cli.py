@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from portfolio.commands import exchange, releases, traffic
 from portfolio.commands.options import (
     asking_of,
     asking_options,
@@ -44,6 +45,7 @@ from portfolio.commands.options import (
     text_options,
     threads_option,
     training_of,
+    use_threads,
     weighed,
     wish_options,
     with_weights,
@@ -144,9 +146,10 @@ def init(
 @json_option
 @click.pass_context
 def add_task(ctx: click.Context, name: str, on: str | None, dry_run: bool, as_json: bool) -> None:
-    """Train an adapter for one task and take it in.
+    """Train an adapter for one task and take it in; with --again a new version of one that is here.
 
-    No other task is touched. Settings that are not given keep their defaults, which `portfolio show NAME` prints.
+    No other task is touched. A new version answers nobody before it is promoted. Settings that are not given keep their
+    defaults, which `portfolio show NAME` prints.
 
     \b
     Example:
@@ -154,12 +157,11 @@ def add_task(ctx: click.Context, name: str, on: str | None, dry_run: bool, as_js
     """
     from portfolio.made_of import StackOn
 
-    method = method_of(ctx)
+    method = method_of(ctx) if given(ctx, "method") else None
     if on is None:
         return _add(ctx, name, method, dry_run, as_json)
-    if isinstance(method, str):
-        return _add(ctx, name, StackOn(adapter=on), dry_run, as_json)
-    _add(ctx, name, StackOn(adapter=on, top=method), dry_run, as_json)
+    top = None if isinstance(method, str) else method
+    _add(ctx, name, StackOn(adapter=on, top=top), dry_run, as_json)
 
 
 @commands.command()
@@ -411,7 +413,7 @@ def report(
         if html or png or as_csv:
             raise click.UsageError("expected --since alone or with --json, as it is no whole report")
         found = portfolio.since(since, until or "now")
-        return show_since(found, as_json, portfolio.lost_texts(found.losses) if with_texts else {})
+        return show_since(found, as_json, portfolio.lost_texts(found.losses, found.after) if with_texts else {})
     if until is not None:
         raise click.UsageError("expected --since beside --until, got --until alone")
     made = portfolio.report()
@@ -492,24 +494,6 @@ def compare(
 
 
 @commands.command()
-@click.argument("name", metavar="ADAPTER")
-@click.argument("directory", metavar="DIR")
-@click.option("--merged", is_flag=True, required=True, help="Fold its LoRA into the base.")
-@click.pass_obj
-def export(place: Place, name: str, directory: str, merged: bool) -> None:
-    """Write an adapter as a plain Hugging Face model, which transformers loads without this package.
-
-    Beside the model stand the head and a card that shows how to use both.
-
-    \b
-    Example:
-        portfolio -p support export cards cards-model --merged
-    """
-    record = place.open().export_merged(name, directory)
-    click.echo(f"{record.ref} is in {directory}; its README.md shows how to use it")
-
-
-@commands.command()
 @run_options
 @json_option
 @click.pass_context
@@ -523,7 +507,7 @@ def evaluate(ctx: click.Context, as_json: bool) -> None:
     from portfolio.reports.show import show_report
 
     portfolio = ctx.obj.open()
-    _use_threads(ctx)
+    use_threads(ctx)
     show_report(portfolio.evaluate(), as_json)
 
 
@@ -572,6 +556,7 @@ def predict(
     asking = {**asking_of(ctx), **members_of(ctx), "explain": explain}
     _check_resume(resume, output, asking)
     portfolio = ctx.obj.open()
+    ctx.call_on_close(portfolio.close)  # writes what it counted, where challengers are tried
     with _work(ctx, texts, pairs, file, output, resume) as (chunks, stream):
         for said, seconds in chunks:
             answers = portfolio.predict(said, task, pairs=seconds, abstain=not always, **asking)
@@ -644,7 +629,7 @@ def overlap(ctx: click.Context, without: str | None, as_json: bool) -> None:
     from portfolio.reports.show import show_overlap
 
     portfolio = ctx.obj.open()
-    _use_threads(ctx)
+    use_threads(ctx)
     show_overlap(portfolio.overlap(without), as_json)
 
 
@@ -666,7 +651,7 @@ def calibrate(ctx: click.Context, shared_labels: bool | None, dry_run: bool) -> 
     from portfolio.reports.show import show_calibration
 
     portfolio = ctx.obj.open()
-    _use_threads(ctx)
+    use_threads(ctx)
     made = portfolio.calibrate(**given(ctx, "wishes"), shared_labels=shared_labels, dry_run=dry_run)
     show_calibration(made.state, made.quality.coverage, made.quality.recall)
     if dry_run:
@@ -751,7 +736,7 @@ def remove_task(ctx: click.Context, name: str, cascade: bool, yes: bool, dry_run
         return
     if not yes:
         click.confirm(f"Remove {', '.join(going)} for good?", abort=True, err=True)
-    _use_threads(ctx)
+    use_threads(ctx)
     for one in portfolio.remove_task(name, cascade=cascade):
         click.echo(f"{one} is removed")
 
@@ -792,7 +777,7 @@ def demo(ctx: click.Context, into: str | None, base: str) -> None:
     from portfolio.tasks.demo import QUESTIONS, demo_sequence
 
     sequence = demo_sequence()
-    _use_threads(ctx)
+    use_threads(ctx)
     place = Place(into or tempfile.mkdtemp(prefix="portfolio-demo-"))
     click.echo(f"A new portfolio in {place.given}; its tasks come from {sequence}", err=True)
     portfolio = Portfolio.init(str(place.given), base)
@@ -804,6 +789,10 @@ def demo(ctx: click.Context, into: str | None, base: str) -> None:
     click.echo("\nThree questions, the last of them about nothing that the help desk knows:\n")
     show_answers(portfolio.predict(QUESTIONS), explain=True)
     _next(place.command('predict "where is my parcel?"'), place.command("show billing"), place.command("report --json"))
+
+
+for _command in (*releases.COMMANDS, *exchange.COMMANDS, *traffic.COMMANDS):
+    commands.add_command(_command)
 
 
 # What commands share
@@ -828,7 +817,7 @@ def _compare(
     from portfolio.tasks.sequences import read_sequence
     from portfolio.tasks.shipped import find_sequence
 
-    _use_threads(ctx)
+    use_threads(ctx)
     compare(
         read_sequence(find_sequence(sequence)),
         base=ready_base(load_base(base), execution_of(ctx), trunk=0),
@@ -843,8 +832,10 @@ def _compare(
     )
 
 
-def _add(ctx: click.Context, name: str, method: str | AdapterConfig | MadeOf, dry_run: bool, as_json: bool) -> None:
-    """Make the adapter of a new task from the data options, and print how it does."""
+def _add(
+    ctx: click.Context, name: str, method: str | AdapterConfig | MadeOf | None, dry_run: bool, as_json: bool
+) -> None:
+    """Make the adapter of a task from the data options, and print how it does."""
     from portfolio.refs import check_tags
     from portfolio.reports.show import show_outcomes, show_reading, show_task
 
@@ -852,12 +843,14 @@ def _add(ctx: click.Context, name: str, method: str | AdapterConfig | MadeOf, dr
     data = dict(given(ctx, "data"))
     tags, where = tags_of(data.pop("tags", ())), dict(data.pop("where", ()))
     portfolio, columns, training = place.open(), columns_of(ctx), training_of(ctx)
+    again = bool(data.pop("again", False))
     check_tags(tags)
     if dry_run:
-        return show_reading(portfolio.read_task(name, columns=columns, where=where, **data), as_json)
+        return show_reading(portfolio.read_task(name, again=again, columns=columns, where=where, **data), as_json)
     with _training_display(ctx) as display:
         adapter = portfolio.add_task(
             name,
+            again=again,
             method=method,
             training=training,
             columns=columns,
@@ -868,6 +861,9 @@ def _add(ctx: click.Context, name: str, method: str | AdapterConfig | MadeOf, dr
         )
     if as_json:
         return show_task(portfolio.snapshot(), name, as_json, portfolio.attention(name))
+    if again:
+        click.echo(f"{adapter.ref}: {adapter.validation_score:.1%} on validation; it answers once it is promoted")
+        return _next(place.command(f"gate {adapter.ref}"), place.command(f"promote {adapter.ref}"))
     show_outcomes([adapter], portfolio.report())
     _tell_taken(place, portfolio, name)
     _next(place.command("predict TEXT"))
@@ -889,16 +885,8 @@ def _training_display(ctx: click.Context) -> BarDisplay | LineDisplay:
 
     from portfolio.reports.progress import training_display
 
-    _use_threads(ctx)
+    use_threads(ctx)
     return training_display(Console(stderr=True, highlight=False))
-
-
-def _use_threads(ctx: click.Context) -> None:
-    threads = given(ctx, "run").get("threads")
-    if threads is not None:
-        import torch
-
-        torch.set_num_threads(threads)
 
 
 def _tell_taken(place: Place, portfolio: Portfolio, name: str) -> None:
@@ -938,7 +926,7 @@ def _judged(ctx: click.Context, file: str) -> RouteReport:
     else:
         inside = read_routed(file, settings.get("task_column", TASK_COLUMN), columns)
     outside = read_all_texts(settings["oos"], columns, label="") if "oos" in settings else None
-    _use_threads(ctx)
+    use_threads(ctx)
     return portfolio.judge_routes(
         inside.texts,
         inside.labels,
@@ -973,7 +961,7 @@ def _work(
     if file is not None and (texts or pairs):
         raise click.UsageError("expected TEXT or --file, got both")
     chunks = _chunks(texts, pairs, file, columns_of(ctx))
-    _use_threads(ctx)
+    use_threads(ctx)
     is_watched = sys.stdout.isatty() and output is None  # a bar would stand among the answers
     console = Console(stderr=True, highlight=False, quiet=is_watched)
     total = count_lines(Path(file)) if file is not None and Path(file).suffix.lower() in ONE_A_LINE else None

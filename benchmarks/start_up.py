@@ -75,7 +75,7 @@ def main() -> None:
     runs: dict[str, list[tuple[float, float]]] = {name: [] for name in cases}
     for number in range(rounds + 1):
         for name, arguments in cases.items():
-            took = _run(arguments)
+            took = run(arguments)
             if number:  # the round before the first warms up
                 runs[name].append(took)
         print(f"round {number} of {rounds}", file=sys.stderr)
@@ -117,7 +117,7 @@ def _portfolio(work: Path, size: int) -> Path:
     return directory
 
 
-def _run(arguments: Sequence[str]) -> tuple[float, float]:
+def run(arguments: Sequence[str]) -> tuple[float, float]:
     """Seconds by the clock, and of the processor."""
     began = time.perf_counter()
     process = subprocess.Popen(

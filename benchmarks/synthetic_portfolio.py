@@ -27,7 +27,7 @@ import torch
 from synthetic_scores import DrawnRows
 from synthetic_world import World
 
-from portfolio.evaluation import EvaluationSet
+from portfolio.evaluation_set import EvaluationSet
 from portfolio.hosting.base import MINILM, Base, load_base
 from portfolio.hosting.sites import choose_sites, find_sites
 from portfolio.hosting.weights import AdapterWeights, Head, to_bytes

@@ -3,32 +3,30 @@
     P(label | x) = Σ_task P(task | x) · P(label | task, x)
 
 over the tasks of the route; with the task given, P(task | x) is 1. Where labels are shared, equal labels of different tasks
-add up; otherwise each task's labels are its own. One mixed batch serves rows of different adapters, and starts from what the
-router's look already made of the trunk.
+add up; otherwise each task's labels are its own. Who answers for a task is its champion, or for a share of the inputs a
+challenger that is tried (trying.py); a call, or a window of a stream, ends with those that it began with.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import torch
-from torch import Tensor
 
-from portfolio.champions import champions_of
-from portfolio.choosing import Chooser, Wanted
+from portfolio.choosing import Chooser, Chosen, Wanted
 from portfolio.engine import Engine, Moment
 from portfolio.errors import NotFound
-from portfolio.hosting.attending import attend, attended_blocks
 from portfolio.hosting.encode import Batch, Encoded, batches_of_like_length, pad
-from portfolio.hosting.plan import Trunk
-from portfolio.hosting.ready import AS_LEARNED, Variation
+from portfolio.hosting.ready import Variation
 from portfolio.hosting.trunk import BATCH_ROWS, BATCH_TOKENS
-from portfolio.loading import load_passes
-from portfolio.records import BARE_BASE, AdapterRecord, Answer, Route, Snapshot
+from portfolio.opinions import Asked, Opinion, opinions_of
+from portfolio.records import AdapterRecord, Answer, Route
 from portfolio.refs import require_known
+from portfolio.tally import Tally
+from portfolio.traffic import CANARY, Tried
+from portfolio.trying import Takes, counted_canaries, counted_shadows
 from portfolio.varying import variations_of
 from routing.rules import Rules
 from routing.sessions import Sessions
@@ -41,46 +39,33 @@ class _Roster:
     """Who answers for each task, and with which labels."""
 
     champions: Mapping[str, AdapterRecord]
-    labels: Mapping[str, tuple[str, ...]]
+    labels: Mapping[str, tuple[str, ...]]  # of the champions, by task
+    tried: Mapping[str, Tried]  # beside them
     are_shared: bool  # equal labels of different tasks mean the same
-    fallback: str | None
     variations: Mapping[str, Variation]  # by digest: how the members of an adapter are to count
     is_explained: bool  # how much fusions attend to each member is wanted, too
 
     @classmethod
-    def of(cls, snapshot: Snapshot, wanted: Wanted) -> _Roster:
-        champions = champions_of(snapshot)
-        answering = [one for one in champions.values() if wanted.task in (None, one.task)]
-        wishes = None if snapshot.router is None else snapshot.router.wishes
+    def of(cls, now: Moment, wanted: Wanted) -> _Roster:
+        answering = [*now.champions.values(), *(one.challenger for one in now.tried.values())]
+        router = now.snapshot.router
         return cls(
-            champions=champions,
-            variations=variations_of(answering, wanted.drop, wanted.member_weights),
+            champions=now.champions,
+            labels={task.name: task.labels for task in now.snapshot.tasks},
+            tried=now.tried,
+            are_shared=router is not None and router.wishes.shared_labels,
+            variations=variations_of(
+                [one for one in answering if wanted.task in (None, one.task)], wanted.drop, wanted.member_weights
+            ),
             is_explained=wanted.explain,
-            labels={task.name: task.labels for task in snapshot.tasks},
-            are_shared=wishes is not None and wishes.shared_labels,
-            fallback=None if wishes is None else wishes.fallback,
         )
 
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """One row of the adapters' pass: which row of the batch, under which adapter, with which weight."""
-
-    row: int
-    adapter: AdapterRecord
-    weight: float  # P(task | x)
-
-
-@dataclass(frozen=True, slots=True)
-class _Opinion:
-    """What one task says to one row."""
-
-    asked: _Asked
-    probabilities: Tensor  # (labels,), P(label | task, x)
-    likeliest: int  # the number of the likeliest label
-    probability: float  # of that one
-    passes: int  # above the trunk; of an ensemble one a member
-    attention: tuple[tuple[str, float], ...]  # of a fusion: its members and how much it attends to each
+    def asked(self, row: int, task: str, weight: float, takes: Takes) -> Asked:
+        """Who answers for a task: its challenger if it is tried on this row, else its champion."""
+        tried = self.tried.get(task)
+        if tried is not None and tried.traffic.mode == CANARY and takes(tried, row):
+            return Asked(row, tried.challenger, tried.labels, weight)
+        return Asked(row, self.champions[task], self.labels[task], weight)
 
 
 def answer(
@@ -91,19 +76,25 @@ def answer(
     rules: Rules,
     sessions: Sessions,
     wanted: Wanted,
+    tally: Tally,
 ) -> list[Answer]:
     """One answer a text, in order, all under the portfolio as it is now.
+
+    Args:
+        tally: counts what challengers and champions say, where challengers are tried.
 
     Raises:
         NotFound: no task at all, or not the one that is wanted, which may have gone since it was last asked.
         ConfigError: rules or tags that cannot be.
     """
     now = engine.refresh()
-    chooser, roster = _chooser(engine, now, rules, sessions, wanted), _Roster.of(now.snapshot, wanted)
+    chooser, roster = _chooser(engine, now, rules, sessions, wanted), _Roster.of(now, wanted)
 
-    def answers(batch: Batch, said: Sequence[str]) -> list[Answer]:
-        chosen = chooser.choose(batch)
-        return _answers(engine, batch, chosen.trunk, said, chosen.routes, roster)
+    def answers(batch: Batch, rows: Sequence[int]) -> list[Answer]:
+        def takes(one: Tried, row: int) -> bool:
+            return one.takes(wanted.session, texts[rows[row]], None if pairs is None else pairs[rows[row]])
+
+        return _answers(engine, batch, [texts[row] for row in rows], chooser.choose(batch), roster, takes, tally)
 
     return _in_batches(engine, texts, pairs, wanted, answers)
 
@@ -119,7 +110,7 @@ def route(
 ) -> list[Route]:
     """Where each text would go, in order; no adapter is run. Raises as `answer` does."""
     chooser = _chooser(engine, engine.refresh(), rules, sessions, wanted)
-    return _in_batches(engine, texts, pairs, wanted, lambda batch, said: list(chooser.choose(batch).routes))
+    return _in_batches(engine, texts, pairs, wanted, lambda batch, _: list(chooser.choose(batch).routes))
 
 
 def _chooser(engine: Engine, now: Moment, rules: Rules, sessions: Sessions, wanted: Wanted) -> Chooser:
@@ -135,15 +126,15 @@ def _in_batches(
     texts: Sequence[str],
     pairs: Sequence[str] | None,
     wanted: Wanted,
-    work: Callable[[Batch, Sequence[str]], Sequence[_Made]],
+    work: Callable[[Batch, Sequence[int]], Sequence[_Made]],
 ) -> list[_Made]:
-    """What `work` makes of every text, in order."""
+    """What `work` makes of every text, in order; it is given a batch, and the numbers of its texts."""
     encoded = engine.encode(texts, pairs)
     made: dict[int, _Made] = {}
     with torch.inference_mode():
         for rows in _batches(encoded, in_order=wanted.session is not None):
             batch = pad([encoded[row] for row in rows], engine.host.base.pad_id)
-            made.update(zip(rows, work(batch, [texts[row] for row in rows]), strict=True))
+            made.update(zip(rows, work(batch, rows), strict=True))
     return [made[row] for row in range(len(texts))]
 
 
@@ -157,87 +148,42 @@ def _batches(encoded: Sequence[Encoded], in_order: bool) -> Iterator[list[int]]:
 
 
 def _answers(
-    engine: Engine, batch: Batch, trunk: Trunk | None, texts: Sequence[str], routes: Sequence[Route], roster: _Roster
+    engine: Engine,
+    batch: Batch,
+    texts: Sequence[str],
+    chosen: Chosen,
+    roster: _Roster,
+    takes: Takes,
+    tally: Tally,
 ) -> list[Answer]:
     """Run the adapters that the routes name, all in one pass, and put together what they say."""
     asked = [
-        _Asked(row, roster.champions[task], score)
-        for row, route in enumerate(routes)
-        if not route.abstained and not _is_bare(route, roster)
+        roster.asked(row, task, score, takes)
+        for row, route in enumerate(chosen.routes)
+        if not route.abstained and row not in chosen.by_base
         for task, score in zip(route.tasks, route.scores, strict=True)
     ]
-    probabilities, passes = _ask(engine, batch, trunk, asked, roster)
-    attention = _attention(engine, batch, trunk, asked, roster) if roster.is_explained else {}
-    spent = Counter(passes)
-    opinions: list[list[_Opinion]] = [[] for _ in routes]
-    for index, (one, most, label) in enumerate(zip(asked, *_likeliest(probabilities), strict=True)):
-        said = _Opinion(one, probabilities[index], label, most, spent[index], attention.get(index, ()))
-        opinions[one.row].append(said)
+    trunk, variations = chosen.trunk, roster.variations
+    opinions = opinions_of(engine, batch, trunk, asked, variations, explain=roster.is_explained)
+    if roster.tried:
+        tally.add(counted_canaries(opinions, roster.tried))
+        tally.add(counted_shadows(engine, batch, trunk, opinions, roster.tried, takes, variations))
+    by_row: list[list[Opinion]] = [[] for _ in texts]
+    for said in opinions:
+        by_row[said.asked.row].append(said)
     upper = len(engine.host.blocks) - engine.host.trunk
     lower = engine.host.trunk if trunk is None else 0  # not run for the router's sake
     return [
         _answer_of(text, _spent(route, upper * sum(one.passes for one in said) + (lower if said else 0)), said, roster)
-        for text, route, said in zip(texts, routes, opinions, strict=True)
+        for text, route, said in zip(texts, chosen.routes, by_row, strict=True)
     ]
-
-
-def _is_bare(route: Route, roster: _Roster) -> bool:
-    """Whether the bare base answers, as the fallback."""
-    return route.decided_by == "fallback" and roster.fallback == BARE_BASE
 
 
 def _spent(route: Route, blocks: int) -> Route:
     return replace(route, block_evaluations=route.block_evaluations + blocks)
 
 
-def _ask(
-    engine: Engine, batch: Batch, trunk: Trunk | None, asked: Sequence[_Asked], roster: _Roster
-) -> tuple[Tensor, tuple[int, ...]]:
-    """P(label | task, x) as (asked, labels), one pass above the trunk for all; and whose pass each row of it was."""
-    if not asked:
-        return torch.empty(0, 0), ()
-    service = engine.service([one.adapter for one in asked], roster.variations)
-    rows = torch.tensor([asked[row].row for row in service.rows])
-    some = batch.select(rows)
-    passed = engine.host.run(some, service.plan, trunk=None if trunk is None else trunk.select(rows))
-    probabilities = torch.softmax(service.heads.logits(passed.features), dim=1).cpu()
-    if len(service.rows) > len(asked):  # an ensemble's members are averaged
-        weighed = probabilities * torch.tensor(service.weights)[:, None]
-        probabilities = weighed.new_zeros(len(asked), weighed.shape[1]).index_add(
-            0, torch.tensor(service.rows), weighed
-        )
-    return probabilities, service.rows
-
-
-def _attention(
-    engine: Engine, batch: Batch, trunk: Trunk | None, asked: Sequence[_Asked], roster: _Roster
-) -> dict[int, tuple[tuple[str, float], ...]]:
-    """For each asked row that a fusion answers: its members, those it attends to most first. One more pass a fusion."""
-    attention: dict[int, tuple[tuple[str, float], ...]] = {}
-    fusions = {one.adapter.digest: one.adapter for one in asked if one.adapter.attention is not None}
-    for digest, record in fusions.items():
-        passes = load_passes(engine.store, record, roster.variations.get(digest, AS_LEARNED), host=engine.host)
-        if not attended_blocks(passes[0].updates):
-            continue  # constant weights are wanted: nothing is attended to
-        places = [place for place, one in enumerate(asked) if one.adapter.digest == digest]
-        rows = torch.tensor([asked[place].row for place in places])
-        upper = None if trunk is None else trunk.select(rows)
-        seen = attend(engine.host, passes[0].updates, batch.select(rows), upper).mean(1)  # (some, members)
-        for place, shares in zip(places, seen.tolist(), strict=True):
-            named = zip((str(member.ref) for member in record.members), shares, strict=True)
-            attention[place] = tuple(sorted(named, key=lambda one: -one[1]))
-    return attention
-
-
-def _likeliest(probabilities: Tensor) -> tuple[list[float], list[int]]:
-    """For each row its highest probability, and where it is first; of no rows none."""
-    if not len(probabilities):
-        return [], []
-    most, where = probabilities.max(dim=1)
-    return most.tolist(), where.tolist()
-
-
-def _answer_of(text: str, route: Route, opinions: Sequence[_Opinion], roster: _Roster) -> Answer:
+def _answer_of(text: str, route: Route, opinions: Sequence[Opinion], roster: _Roster) -> Answer:
     """Add the tasks' opinions up, label by label; the task that says most for the winning label is the one named."""
     if route.abstained:
         return Answer(text=text, label=None, probability=None, task=None, adapter=None, abstained=True, route=route)
@@ -254,18 +200,12 @@ def _answer_of(text: str, route: Route, opinions: Sequence[_Opinion], roster: _R
         )
     if len(opinions) == 1:
         [said] = opinions
-        return _answered(
-            text,
-            route,
-            said,
-            roster.labels[said.asked.adapter.task][said.likeliest],
-            said.asked.weight * said.probability,
-        )
+        return _answered(text, route, said, said.label, said.asked.weight * said.probability)
     total: dict[tuple[str, str], float] = {}
-    best: dict[tuple[str, str], tuple[float, _Opinion]] = {}
+    best: dict[tuple[str, str], tuple[float, Opinion]] = {}
     for opinion in opinions:
         task = opinion.asked.adapter.task
-        for label, probability in zip(roster.labels[task], opinion.probabilities.tolist(), strict=False):
+        for label, probability in zip(opinion.asked.labels, opinion.probabilities.tolist(), strict=False):
             meaning = ("" if roster.are_shared else task, label)
             share = opinion.asked.weight * probability
             total[meaning] = total.get(meaning, 0.0) + share
@@ -275,7 +215,7 @@ def _answer_of(text: str, route: Route, opinions: Sequence[_Opinion], roster: _R
     return _answered(text, route, best[winner][1], winner[1], total[winner])
 
 
-def _answered(text: str, route: Route, by: _Opinion, label: str, probability: float) -> Answer:
+def _answered(text: str, route: Route, by: Opinion, label: str, probability: float) -> Answer:
     """The answer that one task is named for."""
     adapter = by.asked.adapter
     return Answer(

@@ -23,7 +23,7 @@ class Newcomer:
     """A task that is not in the store yet."""
 
     name: str
-    test: Split
+    test: Split | None  # None: its texts are not here, as of a task that was imported
     labels: tuple[str, ...]
     passes: tuple[Pass, ...]  # of its adapter
 

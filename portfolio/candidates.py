@@ -7,12 +7,13 @@ may let it join: jobs and candidates are plain data.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from portfolio.asking import Newcomer
 from portfolio.drafts import Draft, Make
 from portfolio.engine import Engine, load_centroids
-from portfolio.evaluation import EvaluationSet, KnownTask
+from portfolio.evaluation import KnownTask
+from portfolio.evaluation_set import EvaluationSet
 from portfolio.hosting.weights import ComposedWeights, to_bytes
 from portfolio.learning import learn
 from portfolio.loading import load_passes
@@ -39,6 +40,7 @@ class Job:
     method: AdapterConfig | MadeOf
     training: TrainingConfig
     tags: Mapping[str, str]
+    again: bool = False  # the task is here: what is learned becomes a new version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +49,8 @@ class Candidate:
 
     task: TaskRecord
     adapters: tuple[AdapterRecord, ...]  # by rising versions; the last answers
-    test: Split  # in memory only: no text is stored
+    test: Split | None  # in memory only: no text is stored; None: of one that was imported
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -77,7 +80,8 @@ def learn_job(engine: Callable[[], Engine], job: Job, progress: Progress) -> Can
     if isinstance(job.method, AdapterConfig):
         loaded.host.sites_for(job.method)  # an adapter that fits no site is refused before the long work
     make, reading = way_of(job.method), job.recipe.to_json()
-    return learn_candidate(loaded, data, make, job.training, reading=reading, tags=job.tags, progress=progress)
+    learned = learn_candidate(loaded, data, make, job.training, reading=reading, tags=job.tags, progress=progress)
+    return replace(learned, again=job.again)
 
 
 def learn_candidate(

@@ -1,4 +1,4 @@
-"""Text to route: rules, then the router's one or two looks, then the session, then the fallback.
+"""Text to route: rules, then the router's one or two looks, then the session, then the fallback, then what stands in.
 
 The trunk runs once. Its features decide where they are sure; for the other rows the bare base's upper blocks run too. What
 the trunk made is handed on, so that an adapter's pass starts above it.
@@ -7,7 +7,7 @@ the trunk made is handed on, so that an adapter's pass starts above it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -19,6 +19,7 @@ from portfolio.hosting.encode import Batch
 from portfolio.hosting.plan import Trunk
 from portfolio.permission import permit
 from portfolio.records import BARE_BASE, NearClass, Route, Snapshot
+from portfolio.stand_ins import stand_ins
 from routing.cascade import Cascade, Looked
 from routing.decision import Decision
 from routing.rules import Permit, Rules
@@ -43,6 +44,7 @@ class Wanted:
     drop: tuple[str, ...] = ()  # members that compositions do without
     member_weights: Mapping[str, float] = field(default_factory=dict)  # of compositions, instead of what was learned
     explain: bool = False  # also say how much fusions attend to each member
+    stand_in: bool = True  # where a task is disabled, something else answers; False: say where the router sends a text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,15 @@ class Chosen:
 
     routes: tuple[Route, ...]
     trunk: Trunk | None  # None where nothing was run
+    by_base: frozenset[int] = frozenset()  # rows that the bare base answers: with the label of the nearest class
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """The route of one row, and whether the bare base answers it."""
+
+    route: Route
+    by_base: bool = False
 
 
 class Chooser:
@@ -70,14 +81,24 @@ class Chooser:
         self._permit = permit(rules, now.snapshot, wanted.tenant, wanted.tags)
         self._labels = {task.name: task.labels for task in now.snapshot.tasks}
         self._fallback = _fallback_of(now.snapshot, self._permit)
+        self._stand_ins = stand_ins(now.snapshot.tasks, self._permit.allowed) if wanted.stand_in else {}
 
     def choose(self, batch: Batch) -> Chosen:
         """One route a row."""
-        rows = len(batch.input_ids)
-        if self._wanted.task is not None:
-            return Chosen(routes=(self._given(self._wanted.task),) * rows, trunk=None)
-        if not self._permit.allowed:
-            return Chosen(routes=(self._forbidden(),) * rows, trunk=None)
+        task = self._wanted.task
+        if task is None and self._permit.allowed:
+            trunk, looked = self._look(batch)
+            return _chosen([self._route(one) for one in looked], trunk)
+        if task is None or task not in self._permit.allowed:
+            return _chosen([self._forbidden(task)] * len(batch.input_ids))
+        instead = self._stand_ins.get(task)
+        if instead is None or instead.who != BARE_BASE:
+            return _chosen([self._stood_in(self._given(task))] * len(batch.input_ids))
+        trunk, looked = self._look(batch, task)  # whose nearest class the bare base says
+        return _chosen([self._stood_in(self._seen(self._given(task), one)) for one in looked], trunk)
+
+    def _look(self, batch: Batch, task: str | None = None) -> tuple[Trunk, list[Looked]]:
+        """What the trunk makes of a batch, and what the router then says, of one task alone if it is given."""
         host = self._engine.host
         trunk = host.run_trunk(batch)
 
@@ -90,35 +111,32 @@ class Chooser:
                 self._engine.view(trunk.features),
                 deeper,
                 top_k=len(self._permit.allowed) if self._wanted.session is not None else max(1, self._wanted.top_k),
-                allowed=self._permit.allowed,
+                allowed=self._permit.allowed if task is None else (task,),
             )
-        return Chosen(routes=tuple(self._route(one) for one in looked), trunk=trunk)
+        return trunk, looked
 
     def _given(self, task: str) -> Route:
-        if task not in self._permit.allowed:
-            return replace(
-                self._forbidden(), reason=f"the rules do not let {task!r} answer this: {self._permit.reason}"
-            )
         return Route(
             tasks=(task,), scores=(1.0,), margin=1.0, reason="the task was given", decided_by="given", rule=self._rule
         )
 
-    def _forbidden(self) -> Route:
-        return Route(
+    def _forbidden(self, task: str | None) -> _Sent:
+        said = "abstained" if task is None else f"the rules do not let {task!r} answer this"
+        route = Route(
             tasks=(),
             scores=(),
             margin=0.0,
-            reason=f"abstained: {self._permit.reason}",
+            reason=f"{said}: {self._permit.reason}",
             abstained=True,
             decided_by="rules",
             rule=self._rule,
         )
+        return _Sent(route)
 
-    def _route(self, looked: Looked) -> Route:
+    def _route(self, looked: Looked) -> _Sent:
         decision = looked.decision
         refused = decision.abstain and self._wanted.abstain
         width = self._wanted.top_k if decision.margin < self._wanted.band else 1
-        upper = len(self._engine.host.blocks) - self._engine.host.trunk
         route = Route(
             tasks=decision.tasks[:width],
             scores=decision.scores[:width],
@@ -129,17 +147,25 @@ class Chooser:
             runner_up=decision.runner_up,
             in_scope=decision.in_scope,
             threshold=decision.threshold if math.isfinite(decision.threshold) else None,
+            rule=self._rule,
+        )
+        route = self._seen(route, looked)
+        if self._wanted.session is not None:
+            route = _in_session(route, decision, self._settled(decision, refused))
+        return self._fallen_back(route) if route.abstained else self._stood_in(route)
+
+    def _seen(self, route: Route, looked: Looked) -> Route:
+        """The route with the classes nearest to the row, and what looking took."""
+        upper = len(self._engine.host.blocks) - self._engine.host.trunk
+        return replace(
+            route,
             nearest=tuple(
                 NearClass(task=one.task, label=self._labels[one.task][one.number], distance=one.squared_distance)
-                for one in decision.nearest
+                for one in looked.decision.nearest
             ),
-            rule=self._rule,
             looked=TRUNK if looked.is_first else BASE,
             block_evaluations=self._engine.host.trunk + (0 if looked.is_first else upper),
         )
-        if self._wanted.session is not None:
-            route = _in_session(route, decision, self._settled(decision, refused))
-        return self._fallen_back(route) if route.abstained else route
 
     def _settled(self, decision: Decision, refused: bool) -> Settled:
         assert self._wanted.session is not None
@@ -151,13 +177,32 @@ class Chooser:
         )
         return self._sessions.settle(self._wanted.session, turn)
 
-    def _fallen_back(self, route: Route) -> Route:
+    def _fallen_back(self, route: Route) -> _Sent:
         if self._fallback is None:
-            return route
+            return _Sent(route)
         who = "the bare base" if self._fallback == BARE_BASE else f"'{self._fallback}'"
         tasks = (route.nearest[0].task,) if self._fallback == BARE_BASE else (self._fallback,)
         reason = f"{route.reason}; {who} answers instead, as the fallback"
-        return replace(route, tasks=tasks, scores=(1.0,), reason=reason, abstained=False, decided_by="fallback")
+        fallen = replace(route, tasks=tasks, scores=(1.0,), reason=reason, abstained=False, decided_by="fallback")
+        return _Sent(fallen, by_base=True) if self._fallback == BARE_BASE else self._stood_in(fallen)
+
+    def _stood_in(self, route: Route) -> _Sent:
+        """Where the best task is disabled, what stands in for it answers alone; any other that is disabled is not asked."""
+        if self._stand_ins.keys().isdisjoint(route.tasks):
+            return _Sent(route)
+        instead = self._stand_ins.get(route.tasks[0])
+        if instead is None:
+            shares = dict(zip(route.tasks, route.scores, strict=True))
+            kept = {task: score for task, score in shares.items() if task not in self._stand_ins}
+            reason = f"{route.reason}; disabled: {', '.join(task for task in shares if task not in kept)}"
+            return _Sent(replace(route, tasks=tuple(kept), scores=tuple(kept.values()), reason=reason))
+        if instead.who is None:
+            reason = f"abstained: {instead.reason}; {route.reason}"
+            return _Sent(replace(route, reason=reason, abstained=True, decided_by="disabled"))
+        by_base = instead.who == BARE_BASE
+        tasks = (route.nearest[0].task if by_base else instead.who,)
+        reason = f"{route.reason}; {instead.reason}"
+        return _Sent(replace(route, tasks=tasks, scores=(1.0,), reason=reason, decided_by="disabled"), by_base)
 
     def _with_rules(self, reason: str) -> str:
         return f"{self._permit.reason}; {reason}" if self._permit.reason else reason
@@ -165,6 +210,14 @@ class Chooser:
     @property
     def _rule(self) -> str | None:
         return ", ".join(self._permit.rules) or None
+
+
+def _chosen(sent: Sequence[_Sent], trunk: Trunk | None = None) -> Chosen:
+    return Chosen(
+        routes=tuple(one.route for one in sent),
+        trunk=trunk,
+        by_base=frozenset(row for row, one in enumerate(sent) if one.by_base),
+    )
 
 
 def _in_session(route: Route, decision: Decision, settled: Settled) -> Route:

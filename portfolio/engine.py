@@ -1,11 +1,12 @@
 """The base with the router and the adapters of one store, kept up with what the store holds.
 
-Adapters are read from disk when they are first needed. Whatever another process adds or removes is seen at the next
-`refresh`, without loading the base again.
+Adapters are read from disk when they are first needed. Whatever another process adds, removes, promotes or disables is seen
+at the next `refresh`, without loading the base again; the router is built again only if something of it changed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from portfolio.errors import DamagedBlob
+from portfolio.champions import champions_of
+from portfolio.errors import DamagedBlob, NotFound
 from portfolio.execution import PLAIN, Execution
 from portfolio.hosting.bank import Bank
 from portfolio.hosting.base import Base, check_same, load_base
@@ -26,8 +28,10 @@ from portfolio.hosting.plan import Plan
 from portfolio.hosting.ready import AS_LEARNED, Variation
 from portfolio.loading import load_passes
 from portfolio.records import AdapterRecord, RouterState, Snapshot, TaskRecord
+from portfolio.refs import Ref
 from portfolio.router_cache import RouterCache
 from portfolio.store.store import Store
+from portfolio.traffic import Tried
 from routing.cascade import Cascade, CascadeCalibration, FirstLook
 from routing.projection import Projection
 from routing.router import Calibration, CentroidRouter
@@ -41,10 +45,12 @@ MOST_VARIED = 8  # variations of compositions that are kept in memory, beside th
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
-    """What the store held at one moment, and the router of exactly those tasks."""
+    """What the store held at one moment, the router of exactly those tasks, and who answers for them."""
 
     snapshot: Snapshot
     router: Cascade | None  # None while there is no task
+    champions: Mapping[str, AdapterRecord]  # by task
+    tried: Mapping[str, Tried]  # by task: a challenger that is tried beside its champion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +128,7 @@ class Engine:
         """Catch up with the store, if anything in it moved."""
         with self._lock:
             if self.store.generation() != self._moment.snapshot.generation:
-                self._moment = self._read()
+                self._moment = self._read(self._moment)
                 staying = {one.digest for one in self._moment.snapshot.adapters}
                 self._forget([key for key in self._served if key[0] not in staying])
             return self._moment
@@ -178,10 +184,17 @@ class Engine:
             for number, _ in enumerate(self._served.pop(key)):
                 self.bank.remove(_bank_ref(*key, number))
 
-    def _read(self) -> Moment:
+    def _read(self, before: Moment | None = None) -> Moment:
+        """What the store holds now; its router is the one from before, if that is of the same."""
         snapshot = self.store.snapshot(history=False)  # answering and measuring ask for no earlier results
-        router = build_router(self.store, snapshot.tasks, snapshot.router, self.first_width, self.router_cache)
-        return Moment(snapshot=snapshot, router=router)
+        if before is not None and _routed_by(before.snapshot) == _routed_by(snapshot):
+            router = before.router
+        else:
+            router = build_router(self.store, snapshot.tasks, snapshot.router, self.first_width, self.router_cache)
+        champions = champions_of(snapshot)
+        return Moment(
+            snapshot=snapshot, router=router, champions=champions, tried=_tried(self.store, snapshot, champions)
+        )
 
     def encode(self, texts: Sequence[str], pairs: Sequence[str] | None) -> list[Encoded]:
         """Token ids, cut to the contract's longest input."""
@@ -192,6 +205,24 @@ def _bank_ref(digest: str, variation: Variation, number: int) -> str:
     """One pass of one adapter."""
     varied = "" if variation == AS_LEARNED else f" without {sorted(variation.dropped)} weighed {variation.weights}"
     return f"{digest}{varied}" if number == 0 else f"{digest}{varied} pass {number}"
+
+
+def _routed_by(snapshot: Snapshot) -> tuple[RouterState | None, list[tuple[str, str, tuple[str, ...]]]]:
+    """All that a router is built of."""
+    return snapshot.router, [(task.name, task.centroids, task.labels) for task in snapshot.tasks]
+
+
+def _tried(store: Store, snapshot: Snapshot, champions: Mapping[str, AdapterRecord]) -> dict[str, Tried]:
+    """By task, the challenger that is tried beside its champion."""
+    records = {adapter.ref: adapter for adapter in snapshot.adapters} if snapshot.traffic else {}
+    tried: dict[str, Tried] = {}
+    for traffic in snapshot.traffic:
+        challenger = records[Ref(traffic.name, traffic.version)]
+        with contextlib.suppress(NotFound):  # its task was removed since, as the next refresh will say
+            labels = store.releases.lineage(challenger.ref).labels
+            beside = champions[challenger.task].version
+            tried[challenger.task] = Tried(traffic=traffic, challenger=challenger, labels=labels, beside=beside)
+    return tried
 
 
 def build_router(

@@ -9,6 +9,8 @@ PortfolioError
 ├── BaseError
 │   ├── BaseUnavailable  the base cannot be loaded from here
 │   └── BaseMismatch     a base other than the one this portfolio was made on
+├── Blocked              a version whose verdict does not let it be promoted
+├── Untrusted            a bundle that is not what its manifest says, or holds what no bundle may hold
 ├── TrainingDiverged     the loss stayed NaN or exploded after every restart
 ├── WorkerLost           a process that learned a task beside others came to an end
 └── StoreError
@@ -18,6 +20,8 @@ PortfolioError
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 
 class PortfolioError(Exception):
@@ -54,6 +58,19 @@ class BaseUnavailable(BaseError):
 
 class BaseMismatch(BaseError):
     """A base other than the one the portfolio was made on."""
+
+
+class Blocked(PortfolioError):
+    """A version whose verdict does not let it be promoted."""
+
+    def __init__(self, message: str, verdict: Any) -> None:
+        """Args: verdict: the `Verdict` (gates/verdict.py)."""
+        super().__init__(message)
+        self.verdict = verdict
+
+
+class Untrusted(PortfolioError):
+    """A bundle that is not what its manifest says, or holds what no bundle may hold."""
 
 
 class TrainingDiverged(PortfolioError):

@@ -17,7 +17,8 @@ from portfolio.champions import champion_of, champions_of
 from portfolio.drafts import Make
 from portfolio.engine import Engine, Moment
 from portfolio.errors import Conflict, DataError
-from portfolio.evaluation import EvaluationSet, KnownTask, measure
+from portfolio.evaluation import KnownTask, measure
+from portfolio.evaluation_set import EvaluationSet
 from portfolio.hosting.trunk import prepare
 from portfolio.known import KnownTasks
 from portfolio.loading import load_passes

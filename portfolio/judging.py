@@ -60,7 +60,7 @@ def judge_routes(
     out_of_scope: Sequence[str],
     out_of_scope_pairs: Sequence[str] | None,
 ) -> RouteReport:
-    """Route every text among all tasks, without rules and sessions, and compare.
+    """Route every text among all tasks, without rules and sessions, disabled or not, and compare.
 
     Raises:
         NotFound: no task at all, or no text.
@@ -120,7 +120,9 @@ def judge_overlap(engine: Engine, without: str | None) -> OverlapReport:
 
 
 def _routes(engine: Engine, texts: Sequence[str], pairs: Sequence[str] | None) -> list[Route]:
-    return route(engine, texts, pairs, rules=NO_RULES, sessions=Sessions(), wanted=Wanted(abstain=False))
+    return route(
+        engine, texts, pairs, rules=NO_RULES, sessions=Sessions(), wanted=Wanted(abstain=False, stand_in=False)
+    )
 
 
 def _is_refused(one: Route) -> bool:

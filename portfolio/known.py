@@ -6,7 +6,8 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import overload
 
-from portfolio.evaluation import EvaluationSet, KnownTask, mapped_test_features
+from portfolio.evaluation import KnownTask
+from portfolio.evaluation_set import EvaluationSet, mapped_test_features
 from portfolio.outcomes import Float32
 from portfolio.records import AdapterRecord, TaskRecord
 from portfolio.router_cache import StoredCentroids

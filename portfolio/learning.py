@@ -9,7 +9,7 @@ import torch
 
 from portfolio.drafts import Draft, Make, Rows
 from portfolio.engine import Engine
-from portfolio.evaluation import EvaluationSet
+from portfolio.evaluation_set import EvaluationSet
 from portfolio.hosting.trunk import prepare
 from portfolio.records import UNKNOWN_LABEL
 from portfolio.running import Labelled, predict_logits

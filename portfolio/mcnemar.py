@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binomtest
 
 Bools = npt.NDArray[np.bool_]
 
@@ -25,6 +24,8 @@ def mcnemar(right: Bools, other_right: Bools) -> float:
     """
     if right.shape != other_right.shape:
         raise ValueError(f"expected answers to the same rows, got {right.shape} and {other_right.shape} of them")
+    from scipy.stats import binomtest  # slow to import
+
     only_one = int((right & ~other_right).sum())
     differing = int((right != other_right).sum())
     return 1.0 if differing == 0 else float(binomtest(only_one, differing).pvalue)

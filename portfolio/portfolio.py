@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from portfolio.again import method_again, recipe_again, take_versions
 from portfolio.champions import find_adapter
 from portfolio.errors import ConfigError, Conflict, NotFound, PortfolioError, require
 from portfolio.execution import PLAIN, Execution
@@ -16,10 +17,12 @@ from portfolio.members import require_unneeded, with_dependants
 from portfolio.permission import RulesFile
 from portfolio.records import (
     DEFAULT_MAX_TOKENS,
+    NOBODY,
     AdapterRecord,
     Answer,
     Attention,
     BaseContract,
+    Moment,
     Route,
     Snapshot,
     TaskRecord,
@@ -29,6 +32,7 @@ from portfolio.refs import check_name, check_tags, require_all_known, require_fr
 from portfolio.store.changes import GenerationMoved, iso_now
 from portfolio.store.store import Store
 from portfolio.store.verify import Fault
+from portfolio.tally import Tally
 from portfolio.tasks.columns import GUESS, Columns
 from portfolio.tasks.windows import WINDOW, apart, windows
 from routing.sessions import Sessions
@@ -41,18 +45,23 @@ if TYPE_CHECKING:
     from portfolio.hosting.base import Base
     from portfolio.methods.config import AdapterConfig
     from portfolio.outcomes import Outcomes
+    from portfolio.releases import Releases
     from portfolio.reports.findings import Loss, Since
     from portfolio.reports.judgement import OverlapReport, RouteReport
+    from portfolio.reports.measured_on import MeasuredOn
     from portfolio.reports.permits import PermitReport
     from portfolio.reports.report import Report
+    from portfolio.suites import Suites
     from portfolio.tasks.recipe import Recipe
     from portfolio.tasks.sequences import Sequence as TaskSequence
     from portfolio.tasks.sequences import TaskSpec
     from portfolio.tasks.splits import Split
     from portfolio.tasks.task import TaskData
+    from portfolio.traffic_control import TrafficControl
     from portfolio.training import Progress, TrainingConfig
 
 DEFAULT_METHOD = "bottleneck"
+GATES = "gates.toml"
 
 
 class Portfolio:
@@ -75,6 +84,7 @@ class Portfolio:
         self.rules = RulesFile(store.path)
         self._engine: Engine | None = None
         self._sessions = Sessions() if sessions is None else sessions  # the conversations that this object hears
+        self._tally = Tally(store)  # what it counts where challengers are tried
         self._lock = threading.Lock()
 
     @classmethod
@@ -165,11 +175,12 @@ class Portfolio:
     def add_task(
         self,
         name: str,
-        train: str | Path,
+        train: str | Path | None = None,
         validation: str | Path | None = None,
         test: str | Path | None = None,
         *,
-        method: str | AdapterConfig | MadeOf = DEFAULT_METHOD,
+        again: bool = False,
+        method: str | AdapterConfig | MadeOf | None = None,
         training: TrainingConfig | None = None,
         columns: Columns = GUESS,
         where: Mapping[str, str] | None = None,
@@ -181,11 +192,15 @@ class Portfolio:
     ) -> AdapterRecord:
         """Train an adapter and head for one task and take them in. Nothing else of the portfolio is retrained.
 
+        A portfolio with gates (`gates.toml`) judges a new task; it answers only if the verdict is PASS.
+
         Args:
             train: JSONL, CSV, TSV, Parquet, a saved `datasets` directory, or `hub:NAME[:CONFIG]`.
             validation: likewise; held out of train when not given. `test` too.
+            again: the task is here: train a new version of its adapter, which answers nobody before it is promoted
+                (`releases.promote`). Data and method that are not given are those of the version that answers.
             method: the name of one with its defaults, a config, or what the adapter is to be made of: `Fuse`, `Merge`,
-                `StackOn` or `EnsembleOf` adapters that are here, which stay as they are.
+                `StackOn` or `EnsembleOf` adapters that are here, which stay as they are. A bottleneck, if not given.
             where: keep only rows whose columns have these values.
             labels: keep only rows with one of these labels; none named for all.
             unknown_labels: rows of validation or test whose label train lacks: `error`, `drop` or `keep` (as wrong).
@@ -208,6 +223,7 @@ class Portfolio:
             unknown_labels=unknown_labels,
             tags=tags or {},
             seed=seed,
+            again=again,
         )
         self._check_writable()
         return self._add(job, Silent() if progress is None else progress)
@@ -215,9 +231,9 @@ class Portfolio:
     def _job(
         self,
         name: str,
-        places: tuple[str | Path, str | Path | None, str | Path | None],
+        places: tuple[str | Path | None, str | Path | None, str | Path | None],
         *,
-        method: str | AdapterConfig | MadeOf,
+        method: str | AdapterConfig | MadeOf | None,
         training: TrainingConfig | None,
         columns: Columns,
         where: Mapping[str, str],
@@ -225,6 +241,7 @@ class Portfolio:
         unknown_labels: str = "error",
         tags: Mapping[str, str],
         seed: int | None,
+        again: bool = False,
     ) -> Job:
         """What `add_task` is asked to learn, as far as that can be checked before the task is read."""
         from portfolio.candidates import Job
@@ -232,15 +249,44 @@ class Portfolio:
         from portfolio.methods.table import method_config
         from portfolio.training import TrainingConfig
 
-        self._require_free(name)
+        recipe = self._recipe(name, places, columns, where, labels, unknown_labels, seed, training, again)
+        require(not (again and tags), "tags belong to the task, not to a version; set them with: portfolio tag")
         check_tags(tags)
+        if method is None and again:
+            method = method_again(self.store.snapshot(history=False), name)
+        method = DEFAULT_METHOD if method is None else method
         config = method_config(method, {}) if isinstance(method, str) else method
         if not isinstance(config, AdapterConfig):
             find_named(self.store.snapshot(), config)
         training = training if training is not None else TrainingConfig()
         training = training if seed is None else replace(training, seed=seed)
-        recipe = _recipe(*places, columns, where, labels, unknown_labels, training.seed)
-        return Job(name=name, recipe=recipe, method=config, training=training, tags=dict(tags))
+        return Job(name=name, recipe=recipe, method=config, training=training, tags=dict(tags), again=again)
+
+    def _recipe(
+        self,
+        name: str,
+        places: tuple[str | Path | None, str | Path | None, str | Path | None],
+        columns: Columns,
+        where: Mapping[str, str],
+        labels: Sequence[str],
+        unknown_labels: str,
+        seed: int | None,
+        training: TrainingConfig | None,
+        again: bool,
+    ) -> Recipe:
+        """How the examples are to be read; of a task that is here, what is not given is as it was."""
+        if again:
+            require_known(name, self._names())
+            [task] = [one for one in self.tasks() if one.name == name]
+            return recipe_again(
+                task, places, columns=columns, where=where, labels=labels, unknown_labels=unknown_labels, seed=seed
+            )
+        self._require_free(name)
+        train, validation, test = places
+        if train is None:
+            raise ConfigError(f"expected examples to train {name!r} on, got none; give them with: --train FILE")
+        from_seed = seed if seed is not None else (0 if training is None else training.seed)
+        return _recipe(train, validation, test, columns, where, labels, unknown_labels, from_seed)
 
     def _add(self, job: Job, progress: Progress) -> AdapterRecord:
         from portfolio.candidates import learn_job
@@ -248,18 +294,48 @@ class Portfolio:
         return self._join(learn_job(self.engine, job, progress))
 
     def _join(self, candidate: Candidate) -> AdapterRecord:
+        """A new task answers at once, or where there are gates, once it passes them; a new version does not answer."""
+        if candidate.again:
+            return take_versions(self.store, candidate)
         from portfolio.growth import join
 
-        return join(self.engine(), candidate, read_again=_read_test_again)
+        if not (self.path / GATES).exists():
+            return join(self.engine(), candidate, read_again=_read_test_again)
+        held = replace(candidate, task=replace(candidate.task, disabled=NOBODY))
+        added = join(self.engine(), held, read_again=_read_test_again)
+        self.releases.admit(added)
+        return added
+
+    @property
+    def releases(self) -> Releases:
+        """Versions of adapters as releases: gates, promotion, rollback, history."""
+        from portfolio.releases import Releases
+
+        return Releases(self.store, self.engine, _read_test_again)
+
+    @property
+    def suites(self) -> Suites:
+        """Shared evaluation suites: texts that every adapter is judged on, whatever its task."""
+        from portfolio.suites import Suites
+
+        return Suites(self.store, self.engine)
+
+    @property
+    def traffic(self) -> TrafficControl:
+        """What challengers are tried on while champions answer, and what both said: canary and shadow."""
+        from portfolio.traffic_control import TrafficControl
+
+        return TrafficControl(self.store, self._tally)
 
     def fuse(
         self,
         name: str,
-        train: str | Path,
+        train: str | Path | None = None,
         validation: str | Path | None = None,
         test: str | Path | None = None,
         *,
         adapters: Sequence[str] | str,
+        again: bool = False,
         gate: str = "attention",
         with_own: bool = False,
         keep: str = "best",
@@ -273,6 +349,7 @@ class Portfolio:
 
         Args:
             adapters: tasks, or `name@version`; or `auto:K` for the K most promising.
+            again: the task is here: the fusion is a new version, as `add_task` says.
             gate: `attention`, as in the paper, or `light`.
             with_own: an adapter of the task's own, trained first, is a member too.
             keep: `best` keeps what did best on validation: the fusion, the best member, all in equal shares, or an adapter
@@ -284,7 +361,7 @@ class Portfolio:
         named = (adapters,) if isinstance(adapters, str) else tuple(adapters)
         wish = Fuse(adapters=named, gate=gate, with_own=with_own, keep=keep)
         return self.add_task(
-            name, train, validation, test, method=wish, training=training, tags=tags, progress=progress
+            name, train, validation, test, again=again, method=wish, training=training, tags=tags, progress=progress
         )
 
     def attention(self, name: str) -> Attention | None:
@@ -333,26 +410,98 @@ class Portfolio:
         )
         return record
 
+    def export(
+        self, ref: str, to: str | Path, *, key: str | Path | None = None, license: str | None = None
+    ) -> AdapterRecord:
+        """Write one version of an adapter as a bundle that other portfolios on the same base can import. Needs no torch.
+
+        Args:
+            ref: `name`, `name@version` or `name@alias`.
+            to: a new or empty folder; a new file where its name ends in .tar.gz, .tgz or .zip.
+            key: a private Ed25519 key (PEM) that signs it.
+            license: as the Hugging Face hub writes it, for the card; of a base that is known, its own by default.
+
+        Raises:
+            NotFound: no such adapter.
+            Conflict: there is something at `to`.
+            ConfigError, Unwritable: `to` is as it was.
+        """
+        from portfolio.exchange.export import export_adapter
+
+        return export_adapter(self.store, ref, Path(to), key=None if key is None else Path(key), license=license)
+
+    def export_all(self, to: str | Path, *, key: str | Path | None = None, license: str | None = None) -> Snapshot:
+        """Write the whole portfolio as a bundle, and say what it holds. Arguments and errors as for `export`."""
+        from portfolio.exchange.export import export_portfolio
+
+        return export_portfolio(self.store, Path(to), key=None if key is None else Path(key), license=license)
+
+    def import_adapter(
+        self, source: str | Path, name: str | None = None, *, key: str | Path | None = None, dry_run: bool = False
+    ) -> AdapterRecord:
+        """Take in what `export` wrote: as a new task, or as the next version of a task that is here, which answers nobody yet.
+
+        Everything is checked before anything is written.
+
+        Args:
+            source: a folder, a .tar.gz or a .zip.
+            name: another name than it has.
+            key: the public key (PEM) that must have signed it; else that of the environment variable PORTFOLIO_TRUSTED_KEY.
+            dry_run: only say what would come.
+
+        Raises:
+            Untrusted: it is not what its manifest says, is not signed as asked, or holds what it may not.
+            BaseMismatch: it is for another base.
+            NotFound: there is no bundle, or the adapter is made of others that are not here.
+            Conflict, InvalidName, ConfigError, Unwritable: nothing is changed.
+        """
+        from portfolio.exchange.importing import import_adapter
+
+        if not dry_run:
+            self._check_writable()
+        return import_adapter(self.store, self.engine, self._join, Path(source), name=name, key=key, dry_run=dry_run)
+
+    @staticmethod
+    def import_portfolio(
+        source: str | Path, to: str | Path, *, key: str | Path | None = None, dry_run: bool = False
+    ) -> Snapshot:
+        """Make a new portfolio of what `export_all` wrote, and say what it holds. Needs no torch.
+
+        Args:
+            to: a new or empty directory.
+
+        The other arguments are those of `import_adapter`.
+
+        Raises:
+            Untrusted, SchemaTooNew, NotFound: it is refused.
+            Conflict, ConfigError, Unwritable: nothing is made.
+        """
+        from portfolio.exchange.whole import import_portfolio
+
+        return import_portfolio(Path(source), Path(to), key=key, dry_run=dry_run)
+
     def read_task(
         self,
         name: str,
-        train: str | Path,
+        train: str | Path | None = None,
         validation: str | Path | None = None,
         test: str | Path | None = None,
         *,
+        again: bool = False,
         columns: Columns = GUESS,
         where: Mapping[str, str] | None = None,
         labels: Sequence[str] = (),
         unknown_labels: str = "error",
-        seed: int = 0,
+        seed: int | None = None,
     ) -> TaskData:
         """The examples that `add_task` would learn from, checked as it checks them. Changes nothing, needs no torch.
 
         Raises:
             InvalidName, Conflict, DataError, ConfigError: `add_task` would refuse them likewise.
         """
-        self._require_free(name)
-        return _recipe(train, validation, test, columns, where or {}, labels, unknown_labels, seed).read(name)
+        places = (train, validation, test)
+        recipe = self._recipe(name, places, columns, where or {}, labels, unknown_labels, seed, None, again)
+        return recipe.read(name)
 
     def missing_tasks(self, sequence: str | Path, order: str | None = None) -> TaskSequence:
         """A sequence, by file or shipped name, without the tasks that are here already: what `add_tasks` would add.
@@ -555,7 +704,15 @@ class Portfolio:
     def _answers(self, texts: Sequence[str], pairs: Sequence[str] | None, wanted: Wanted) -> list[Answer]:
         from portfolio.answering import answer
 
-        return answer(self.engine(), texts, pairs, rules=self.rules.current(), sessions=self._sessions, wanted=wanted)
+        return answer(
+            self.engine(),
+            texts,
+            pairs,
+            rules=self.rules.current(),
+            sessions=self._sessions,
+            wanted=wanted,
+            tally=self._tally,
+        )
 
     def route(
         self,
@@ -727,14 +884,14 @@ class Portfolio:
         """Results matrices, metrics, what was lost and why, costs: from what was stored as each task came. Needs no model."""
         from portfolio.reports.report import build_report
 
-        return build_report(self.store.snapshot(), self._outcomes)
+        return build_report(self.store.snapshot(), self._outcomes, self._measured_on())
 
     def since(self, before: str, after: str = "now") -> Since:
         """What changed for every task from one moment to another; needs no model.
 
         Args:
-            before, after: a task or `name@version`, for the moment just before it came; a date or a time, as in ISO 8601,
-                for what was there then; or `now`.
+            before, after: a task, for the moment just before it came; `name@version`, for that just before the version last
+                began to answer; a date or a time, as in ISO 8601, for what was there then; or `now`.
 
         Raises:
             NotFound: no such task, or nothing was measured by then.
@@ -742,8 +899,9 @@ class Portfolio:
         """
         from portfolio.reports.since import find_moment, since
 
-        snapshot = self.store.snapshot()
-        return since(snapshot, self._outcomes, find_moment(snapshot, before), find_moment(snapshot, after))
+        snapshot, events = self.store.snapshot(), self.store.events()
+        first, last = find_moment(snapshot, before, events), find_moment(snapshot, after, events)
+        return since(snapshot, self._outcomes, first, last, self._measured_on())
 
     def rules_effect(self, tenant: str | None = None, tags: Mapping[str, str] | None = None) -> Since:
         """What `routes.toml` changes for a request of this tenant and with these tags, on the test rows of every task.
@@ -759,12 +917,20 @@ class Portfolio:
         now, *outcomes = outcomes_under(self.engine(), permitted, _read_test_again)
         return under_rules(now.snapshot.generation, iso_now(), now.snapshot.tasks[-1].name, *outcomes)
 
-    def lost_texts(self, losses: Sequence[Loss]) -> dict[str, dict[int, str]]:
+    def lost_texts(self, losses: Sequence[Loss], then: Moment | None = None) -> dict[str, dict[int, str]]:
         """The texts of the rows that tasks lost, by task and row, read again from where they came; pairs as `text / pair`.
 
         A task is left out whose test rows can no longer be read as they were.
+
+        Args:
+            then: the moment until which they were lost; until now, if not given.
         """
-        records = {task.name: task for task in self.tasks()}
+        generation, measured = self.store.generation(), self._measured_on()
+        records = {
+            task.name: task
+            for task in self.tasks()
+            if then is None or measured.same(task.name, then.generation, generation)  # else it has other test rows now
+        }
         splits = {loss.task: _read_test_again(records[loss.task]) for loss in losses if loss.task in records}
         wanted = {loss.task: loss.lost for loss in losses}
         texts: dict[str, dict[int, str]] = {}
@@ -789,6 +955,14 @@ class Portfolio:
     def verify(self) -> tuple[Fault, ...]:
         """Recompute every digest; what is found, damage and information."""
         return self.store.verify()
+
+    def _measured_on(self) -> MeasuredOn:
+        from portfolio.reports.measured_on import NOTHING_MOVED, measured_on
+
+        events = self.store.events()
+        if not any(event.action in ("promote", "rollback") for event in events):
+            return NOTHING_MOVED
+        return measured_on(events, self.store.releases.lineages())
 
     def _outcomes(self, digest: str) -> Outcomes:
         from portfolio.outcomes import Outcomes
@@ -845,11 +1019,12 @@ class Portfolio:
             raise ConfigError(f"expected a pair for each of {len(texts)} texts, got {len(pairs)}")
 
     def close(self) -> None:
-        """Let go of store and base; a base that was handed in is as it was before."""
+        """Let go of store and base; a base that was handed in is as it was before. What was counted of trials is written."""
         with self._lock:
             if self._engine is not None:
                 self._engine.host.detach()
                 self._engine = None
+        self._tally.flush()
         self.store.close()
 
     def _check_writable(self) -> None:

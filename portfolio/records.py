@@ -336,7 +336,9 @@ class Route:
     margin: float  # the best task's probability minus the runner-up's
     reason: str
     abstained: bool = False
-    decided_by: str = "router"  # `router`, `given`, `pin`, `rules`, `session` or `fallback`
+    # `router`, `given`, `pin`, `rules` (no task may answer), `session`, `fallback` (the router abstained), or `disabled`:
+    # the task that one of these chose does not answer; what stands in for it does, or nobody
+    decided_by: str = "router"
     runner_up: str | None = None
     in_scope: float | None = None  # the score; None where the router was not asked
     threshold: float | None = None

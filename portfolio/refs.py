@@ -55,8 +55,8 @@ def require_free(name: str, taken: Collection[str]) -> None:
     """Raise Conflict if there is a task of that name."""
     if name in taken:
         raise Conflict(
-            f"there is a task {name!r} already; choose another name, or remove it first with: "
-            f"portfolio remove-task {name}"
+            f"there is a task {name!r} already; train a new version of it with --again, choose another name, or remove it "
+            f"first with: portfolio remove-task {name}"
         )
 
 

@@ -30,11 +30,14 @@ from routing.statistics import Int64, centroids_from_bytes
 NO_FIT = ""  # nothing is kept between changes, so no row's reach holds
 
 
-def remeasure(store: Store, step: str, known: KnownTasks, router: Cascade, ask: AskAstray) -> Measured:
+def remeasure(
+    store: Store, step: str, known: KnownTasks, router: Cascade, ask: AskAstray, *, keep: bool = True
+) -> Measured:
     """The row of the results matrices named `step`, as `measure` makes it.
 
     Args:
         known: all tasks of the router, in its order.
+        keep: where the rows stand for the next change; not of a portfolio that only might be.
     """
     before = read_standings(store.path)
     marks, under = known.marks(), _under(router)
@@ -52,7 +55,8 @@ def remeasure(store: Store, step: str, known: KnownTasks, router: Cascade, ask: 
             tasks.append(next(looked))
         else:
             tasks.append(_merged(earlier[mark.name], rows, next(looked) if len(rows) else None))
-    write_standings(store.path, Standings(under=under, marks=marks, tasks=tuple(tasks)))
+    if keep:
+        write_standings(store.path, Standings(under=under, marks=marks, tasks=tuple(tasks)))
     return Measured.of(step, router.tasks, tasks)
 
 

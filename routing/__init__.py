@@ -21,7 +21,7 @@ Chosen on validation data:
     cascade_calibration.py   when the first look is enough
 
 What binds and follows a decision:
-    rules.py         which tasks a request may reach; rules_file.py: from TOML
+    rules.py         which tasks a request may reach; rules_file.py: from TOML, whose lines toml_lines.py finds
     sessions.py      a conversation keeps its task over doubtful turns
 
 How good it is:

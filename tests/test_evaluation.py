@@ -9,7 +9,8 @@ import pytest
 from safetensors.numpy import save
 
 from portfolio.errors import DamagedBlob
-from portfolio.evaluation import Astray, EvaluationSet, KnownTask, measure
+from portfolio.evaluation import Astray, KnownTask, measure
+from portfolio.evaluation_set import EvaluationSet
 from portfolio.outcomes import NOBODY, UNASKED
 from portfolio.records import UNKNOWN_LABEL
 from routing.cascade import Cascade, FirstLook

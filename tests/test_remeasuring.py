@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 import portfolio.remeasuring
 from portfolio.errors import DamagedBlob
-from portfolio.evaluation import EvaluationSet, SomeRows, mapped_test_features, measure
+from portfolio.evaluation import SomeRows, measure
+from portfolio.evaluation_set import EvaluationSet, mapped_test_features
 from portfolio.known import KnownTasks
 from portfolio.records import AdapterRecord, BaseContract, TaskRecord
 from portfolio.remeasuring import remeasure

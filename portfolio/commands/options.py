@@ -124,7 +124,10 @@ column_options = together(
     setting("columns", "--pair-column", str, "Column of the second text of a pair; '' for none.", key="pair"),
 )
 data_options = together(
-    setting("data", "--train", str, "A file, a saved data set, or hub:NAME[:CONFIG].", required=True, metavar="PLACE"),
+    switch(
+        "data", "--again", "The task is here: make a new version; what is not given is as for the one that answers."
+    ),
+    setting("data", "--train", str, "A file, a saved data set, or hub:NAME[:CONFIG].", metavar="PLACE"),
     setting("data", "--validation", str, "Likewise; held out of train if not given.", metavar="PLACE"),
     setting("data", "--test", str, "Likewise.", metavar="PLACE"),
     column_options,
@@ -273,3 +276,12 @@ def with_weights(adapters: Sequence[tuple[str, float | None]]) -> tuple[tuple[st
             f"expected a weight for each adapter, such as {missing[0]}:0.5; got none for {missing[0]}"
         )
     return tuple(name for name, _ in adapters), tuple(weight for _, weight in adapters if weight is not None)
+
+
+def use_threads(ctx: click.Context) -> None:
+    """Let torch use as many threads as was asked for."""
+    threads = given(ctx, "run").get("threads")
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)

@@ -95,7 +95,7 @@ class SuiteResult:
     name: str
     met: Bool  # (N,), whether the version meets what the row expects
     champion_met: Bool | None
-    rows: tuple[int, ...]  # (N,), their numbers in the suite
+    rows: tuple[int, ...]  # (N,), their numbers in the suite, from 0
     digest: str
 
 
@@ -106,6 +106,14 @@ class Texts:
     prompts: tuple[str, ...]
     outputs: tuple[str, ...]
     expected: tuple[str | None, ...]
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A text file that a rule needs besides examples, such as a JSON schema."""
+
+    text: str
     digest: str
 
 
@@ -131,3 +139,6 @@ class Evidence(Protocol):
 
     def texts(self, place: str) -> Texts:
         """Args: place: a JSONL file; `{name}` and `{version}` in it stand for those of the version."""
+
+    def document(self, place: str) -> Document:
+        """Args: place: a text file in UTF-8, found as the files of examples are."""

@@ -18,7 +18,7 @@ class Figure:
     name: str  # such as `accuracy`, `loss`, `rows`
     value: float | None  # None: it could not be measured
     bound: float | None = None  # what it was held against
-    relation: str = ""  # `>=`, `<=` or empty where it was held against nothing
+    relation: str = ""  # `>=`, `<=`, `>` or empty where it was held against nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +30,8 @@ class Finding:
     subject: str = ""  # a slice, a task, a suite, a file: what it is about; empty: the version as a whole
     outcome: str
     reason: str  # a sentence with the figures
-    figures: tuple[Figure, ...] = ()
-    rows: tuple[int, ...] = ()  # numbers of the examples that speak against it, some of them
+    figures: tuple[Figure, ...] = ()  # first the one that decides
+    rows: tuple[int, ...] = ()  # numbers of examples that speak against it, from 1, some of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,11 @@ pictures.py   the report as pictures; drawing.py, what all pictures share
 report_csv.py the report as CSV
 standings.py  the methods of a comparison beside each other, from the raw predictions of runs.py; standings_*.py show it
 listing.py    the tasks of a portfolio, and one task in full: as JSON and on a terminal
-versions.py   the versions of a task's adapter: settings, members, and what each was compared with
+versions.py   the versions of a task's adapter: settings, members, lineage, verdicts, and what each was compared with
+events.py     what the events of a portfolio say; times.py, dates and times as people write them
+history.py    what was done, by whom and why; at.py, what answered at a date: as data, as JSON, on a terminal
+measured_on.py  which test rows a task was measured on, as versions may have rows of their own
+difference.py how two versions differ, down to the rows that flipped; difference_terminal.py, on a terminal
 comparison.py what was tried before an adapter was kept: as a table, in words
 attention.py  how much a fusion attends to each member: as JSON and on a terminal; heat_map.py, as a picture
 routes.py     single routes: as JSON lines, one line each, explained

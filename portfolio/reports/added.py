@@ -29,6 +29,7 @@ from portfolio.reports.changes import (
 )
 from portfolio.reports.findings import Change, Interval, Loss
 from portfolio.reports.losses import loss_of
+from portfolio.reports.measured_on import NOTHING_MOVED, MeasuredOn
 from portfolio.reports.metrics import Array
 
 Load = Callable[[str], Outcomes]  # called with a digest
@@ -56,21 +57,29 @@ class KeptRows:
     now: Outcomes | None  # of the last step
 
 
-def since_added(snapshot: Snapshot, load: Load | None, oracle: Array, routed: Array, rows: Sequence[int]) -> KeptRows:
+def since_added(
+    snapshot: Snapshot,
+    load: Load | None,
+    oracle: Array,
+    routed: Array,
+    rows: Sequence[int],
+    measured: MeasuredOn = NOTHING_MOVED,
+) -> KeptRows:
     """What the kept rows say of every task; only the scores, where none are to be read.
 
     Args:
         oracle, routed: the results matrices, (T, T).
         rows: test rows of each task.
+        measured: on which of them.
     """
     tasks = [task.name for task in snapshot.tasks]
     gathered = _Gathered(scores=oracle, reading=oracle_pair), _Gathered(scores=routed, reading=routed_pair)
-    last = rows_by_step(snapshot).get(tasks[-1]) if tasks else None
+    last = last_kept(snapshot, measured)
     now = None if load is None or last is None else load(last.outcomes)
     losses: list[Loss] = []
     if load is not None and last is not None and now is not None:
         wanted = _wanted(routed, [one.best for one in gathered])
-        for step, task, both in _read(snapshot, load, wanted, last, now):
+        for step, task, both in _read(snapshot, load, wanted, last, now, measured):
             for one in gathered:
                 one.take(step, task, tasks[task], both)
             change = gathered[1].changes[task] if step == task else None
@@ -85,6 +94,12 @@ def rows_by_step(snapshot: Snapshot) -> Mapping[str, Moment]:
     """Per task: the moment whose rows are those of its step; none where nothing was kept of that step."""
     latest = {moment.step: moment for moment in snapshot.moments}
     return {task.name: latest[task.name] for task in snapshot.tasks if task.name in latest}
+
+
+def last_kept(snapshot: Snapshot, measured: MeasuredOn) -> Moment | None:
+    """The moment whose rows are those of the last step; None where another version answers since, whose were not kept."""
+    last = rows_by_step(snapshot).get(snapshot.tasks[-1].name) if snapshot.tasks else None
+    return last if last is not None and last.generation >= measured.moved_at else None
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -151,7 +166,7 @@ def _wanted(routed: Array, best: Sequence[Sequence[int | None]]) -> dict[int, se
 
 
 def _read(
-    snapshot: Snapshot, load: Load, wanted: Mapping[int, set[int]], last: Moment, now: Outcomes
+    snapshot: Snapshot, load: Load, wanted: Mapping[int, set[int]], last: Moment, now: Outcomes, measured: MeasuredOn
 ) -> Iterator[tuple[int, int, Both]]:
     """Step, task, and the task's rows at that step and now: of those wanted, as many as can be compared."""
     steps = rows_by_step(snapshot)
@@ -163,7 +178,8 @@ def _read(
         for task in sorted(tasks):
             name = snapshot.tasks[task].name
             both = both_times(name, then, now)
-            if both is not None and same_rows(name, snapshot.moments, moment, last):
+            is_same = measured.same(name, moment.generation, last.generation)
+            if both is not None and is_same and same_rows(name, snapshot.moments, moment, last):
                 yield step, task, both
 
 

@@ -121,6 +121,8 @@ def _attended(answer: Answer) -> str:
 def _said(answer: Answer) -> str:
     if answer.abstained and answer.route.decided_by == "rules":
         return "no answer: the rules let no task answer this (what they say: portfolio rules)"
+    if answer.abstained and answer.route.decided_by == "disabled":
+        return "no answer: the task that knows such inputs is disabled (to have it answer again: portfolio enable)"
     if answer.abstained:
         return "no answer: no task knows such inputs (to have one all the same: --always)"
     if answer.adapter is None:

@@ -92,3 +92,4 @@ class Since:
     came: tuple[str, ...]  # tasks known only after
     went: tuple[str, ...]  # tasks known only before
     losses: tuple[Loss, ...]  # of the tasks that lost, routed, from the first moment to the second
+    other_rows: tuple[str, ...] = ()  # tasks known at both, but on other test rows: not comparable

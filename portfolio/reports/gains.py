@@ -9,7 +9,7 @@ others, both were tried on the same validation rows.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from portfolio.records import AdapterRecord, TaskRecord
 from portfolio.reports.findings import Gain
@@ -17,10 +17,13 @@ from portfolio.reports.findings import Gain
 OWN = "own"  # the choice that is trained for the task alone
 
 
-def gains(tasks: Sequence[TaskRecord], adapters: Sequence[AdapterRecord]) -> tuple[Gain, ...]:
-    """One for each task whose answering version was compared with an adapter of its own, in the order of the tasks."""
-    newest = {adapter.task: adapter for adapter in sorted(adapters, key=lambda adapter: adapter.version)}
-    found = (_gain(newest[task.name]) for task in tasks if task.name in newest)
+def gains(tasks: Sequence[TaskRecord], champions: Mapping[str, AdapterRecord]) -> tuple[Gain, ...]:
+    """One for each task whose answering version was compared with an adapter of its own, in the order of the tasks.
+
+    Args:
+        champions: by task, the version that answers.
+    """
+    found = (_gain(champions[task.name]) for task in tasks if task.name in champions)
     return tuple(gain for gain in found if gain is not None)
 
 

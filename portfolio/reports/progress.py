@@ -122,12 +122,14 @@ def training_display(console: Console) -> BarDisplay | LineDisplay:
 
 
 def outcome(adapter: AdapterRecord, report: Report) -> str:
-    """How well a new adapter does, in one line."""
+    """How well a new adapter does, in one line; of one that does not answer yet, how it did in training."""
+    learned = f"{duration(adapter.seconds)}, {count(adapter.epochs, 'epoch')}, {count(adapter.parameters, 'parameter')}"
+    if not any(cost.answers for cost in report.costs if cost.adapter == str(adapter.ref)):
+        return f"{adapter.ref}: validation {percent(adapter.validation_score)} %; {learned}; it does not answer yet"
     now = next(figures for figures in report.per_task if figures.task == adapter.task)
     return (
         f"{adapter.ref}: validation {percent(adapter.validation_score)} %, test {percent(now.oracle)} % "
-        f"with the task given, {percent(now.routed)} % routed; "
-        f"{duration(adapter.seconds)}, {count(adapter.epochs, 'epoch')}, {count(adapter.parameters, 'parameter')}"
+        f"with the task given, {percent(now.routed)} % routed; {learned}"
     )
 
 

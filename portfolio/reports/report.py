@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from portfolio.cells import SCORES, Cells
+from portfolio.champions import champions_of
+from portfolio.outcomes import Bool
 from portfolio.records import AdapterRecord, Snapshot, TaskRecord
 from portfolio.reports import metrics
 from portfolio.reports.added import Load, SinceAdded, rows_by_step, since_added
@@ -24,6 +26,7 @@ from portfolio.reports.findings import Change, Confusion, Gain, Interval, Loss
 from portfolio.reports.formulas import FORMULAS
 from portfolio.reports.gains import gains
 from portfolio.reports.matrix import Matrix
+from portfolio.reports.measured_on import NOTHING_MOVED, MeasuredOn
 from portfolio.reports.metrics import Array
 from portfolio.reports.router import RouterFigures, figures_of_router
 
@@ -32,8 +35,8 @@ from portfolio.reports.router import RouterFigures, figures_of_router
 class Results:
     """One results matrix and the figures read off it; `FORMULAS` says how."""
 
-    matrix: Matrix  # row i: after task i was added; column j: on task j
-    unmeasured: int  # scores that are missing on or below the diagonal
+    matrix: Matrix  # row i: after task i was added; column j: on task j, as far as on the test rows that it has now
+    unmeasured: int  # scores that are missing on or below the diagonal, but for those on other test rows
     average_accuracy: float | None
     micro_average_accuracy: float | None
     average_incremental_accuracy: float | None
@@ -70,14 +73,17 @@ class Cost:
 
     task: str
     adapter: str  # `name@version`
+    answers: bool  # whether it is the version that answers
     method: str
     parameters: int
     bytes: int
     seconds: float
     epochs: int
-    train_rows: int
-    validation_rows: int
-    test_rows: int
+    train_rows: (
+        int | None
+    )  # these three of the version that answers alone: others may have been learned from other data
+    validation_rows: int | None
+    test_rows: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +112,7 @@ class Report:
     floor: float | None
     router: RouterFigures | None  # None while there is no task
     rows_kept: bool  # whether it is known what became of the test rows, at every step
+    other_rows: tuple[str, ...]  # tasks that had other test rows under earlier versions: scores on those are left out
     changes: tuple[Change, ...]  # routed, one a task, since it was added
     oracle_changes: tuple[Change, ...]
     losses: tuple[Loss, ...]  # of the tasks that lost, routed; most lost first
@@ -130,6 +137,7 @@ class Report:
             "floor": self.floor,
             "router": None if self.router is None else dataclasses.asdict(self.router),
             "rows_kept": self.rows_kept,
+            "other_rows": list(self.other_rows),
             "changes": _as_dicts(self.changes),
             "oracle_changes": _as_dicts(self.oracle_changes),
             "losses": _as_dicts(self.losses),
@@ -141,19 +149,23 @@ class Report:
         }
 
 
-def build_report(snapshot: Snapshot, load: Load | None = None) -> Report:
+def build_report(snapshot: Snapshot, load: Load | None = None, measured: MeasuredOn = NOTHING_MOVED) -> Report:
     """The figures of a portfolio of any number of tasks, none included.
 
     Args:
         load: reads what became of the test rows, by its digest; without it there are neither intervals nor reasons.
+        measured: on which test rows, as versions may differ in these.
     """
     tasks = tuple(task.name for task in snapshot.tasks)
-    cells = Cells.of(snapshot.cells)
-    oracle, routed, baseline = _matrices(cells, tasks, ("oracle", "routed", "baseline"))
+    cells, champions = Cells.of(snapshot.cells), champions_of(snapshot)
+    other = _on_other_rows(snapshot, measured)
+    matrices = _matrices(cells, tasks, ("oracle", "routed", "baseline"))
+    matrices[:, other] = np.nan
+    oracle, routed, baseline = matrices
     baselines = _last_known(baseline)
     per_task = figures_now(snapshot)
     rows = [figures.rows for figures in per_task]
-    kept = since_added(snapshot, load, oracle, routed, rows)
+    kept = since_added(snapshot, load, oracle, routed, rows, measured)
     return Report(
         generation=snapshot.generation,
         base=Base(
@@ -162,8 +174,8 @@ def build_report(snapshot: Snapshot, load: Load | None = None) -> Report:
             fingerprint=snapshot.contract.fingerprint,
         ),
         tasks=tasks,
-        oracle=_results(oracle, tasks, rows, baselines, kept.oracle),
-        routed=_results(routed, tasks, rows, baselines, kept.routed),
+        oracle=_results(oracle, tasks, rows, baselines, kept.oracle, other),
+        routed=_results(routed, tasks, rows, baselines, kept.routed, other),
         routing_loss=metrics.routing_loss(oracle, routed),
         routing_accuracy=_mean(figures.routing_accuracy for figures in per_task),
         astray_right=_mean(figures.astray_right for figures in per_task),
@@ -172,14 +184,28 @@ def build_report(snapshot: Snapshot, load: Load | None = None) -> Report:
         floor=_mean(figures.floor for figures in per_task),
         router=None if snapshot.router is None else figures_of_router(snapshot.router),
         rows_kept=load is not None and len(rows_by_step(snapshot)) == len(tasks),
+        other_rows=tuple(name for task, name in enumerate(tasks) if other[:, task].any()),
         changes=kept.routed.changes,
         oracle_changes=kept.oracle.changes,
         losses=kept.losses,
         confusion=None if kept.now is None else confusion(kept.now, tasks),
-        gains=gains(snapshot.tasks, snapshot.adapters),
+        gains=gains(snapshot.tasks, champions),
         per_task=per_task,
-        costs=_costs(snapshot.tasks, snapshot.adapters),
+        costs=_costs(snapshot.tasks, snapshot.adapters, champions),
     )
+
+
+def _on_other_rows(snapshot: Snapshot, measured: MeasuredOn) -> Bool:
+    """(T, T), whether the score of that step (row) on that task (column) is one on other test rows than the task has now."""
+    names = [task.name for task in snapshot.tasks]
+    other: Bool = np.zeros((len(names), len(names)), dtype=np.bool_)
+    moments = rows_by_step(snapshot)
+    steps = [moments[name].generation if name in moments else 0 for name in names]
+    steps[-1:] = [snapshot.generation] * len(steps[-1:])  # the last row is replaced whenever another version answers
+    for task, name in enumerate(names):
+        if name in measured.spans:
+            other[:, task] = [not measured.same(name, step, snapshot.generation) for step in steps]
+    return other
 
 
 def _matrices(cells: Cells, tasks: Sequence[str], scores: Sequence[str]) -> Array:
@@ -211,11 +237,12 @@ def _results(
     rows: Sequence[int],
     baseline: Array,
     since: SinceAdded,
+    other: Bool,
 ) -> Results:
     worst = metrics.worst_task(matrix)
     return Results(
         matrix=Matrix(matrix),
-        unmeasured=int(np.isnan(matrix[np.tril_indices(len(tasks))]).sum()),
+        unmeasured=int((np.isnan(matrix) & ~other)[np.tril_indices(len(tasks))].sum()),
         average_accuracy=metrics.average_accuracy(matrix),
         micro_average_accuracy=metrics.micro_average_accuracy(matrix, np.array(rows, dtype=np.int64)),
         average_incremental_accuracy=metrics.average_incremental_accuracy(matrix),
@@ -237,25 +264,29 @@ def _mean(values: Iterable[float | None]) -> float | None:
     return math.fsum(measured) / len(measured) if measured else None
 
 
-def _costs(tasks: Sequence[TaskRecord], adapters: Sequence[AdapterRecord]) -> tuple[Cost, ...]:
+def _costs(
+    tasks: Sequence[TaskRecord], adapters: Sequence[AdapterRecord], champions: Mapping[str, AdapterRecord]
+) -> tuple[Cost, ...]:
     position = {task.name: index for index, task in enumerate(tasks)}
     owned = [adapter for adapter in adapters if adapter.task in position]
     owned.sort(key=lambda adapter: (position[adapter.task], adapter.name, adapter.version))
-    return tuple(_cost(tasks[position[adapter.task]], adapter) for adapter in owned)
+    return tuple(_cost(tasks[position[one.task]], one, answers=one.ref == champions[one.task].ref) for one in owned)
 
 
-def _cost(task: TaskRecord, adapter: AdapterRecord) -> Cost:
+def _cost(task: TaskRecord, adapter: AdapterRecord, *, answers: bool) -> Cost:
+    train, validation, test = (rows_of(task, split) if answers else None for split in ("train", "validation", "test"))
     return Cost(
         task=task.name,
         adapter=str(adapter.ref),
+        answers=answers,
         method=adapter.method,
         parameters=adapter.parameters,
         bytes=adapter.bytes,
         seconds=adapter.seconds,
         epochs=adapter.epochs,
-        train_rows=rows_of(task, "train"),
-        validation_rows=rows_of(task, "validation"),
-        test_rows=rows_of(task, "test"),
+        train_rows=train,
+        validation_rows=validation,
+        test_rows=test,
     )
 
 

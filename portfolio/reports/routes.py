@@ -24,6 +24,7 @@ _DECIDERS = {
     "rules": "the rules, which leave no task",
     "session": "the session, which keeps its task over a doubtful turn",
     "fallback": "the fallback, as the router abstained",
+    "disabled": "who stands in for a task that is disabled",
 }
 _LOOKS = {"trunk": "of the trunk alone, which was sure", "base": "of the base, as the trunk alone was not sure"}
 

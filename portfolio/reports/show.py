@@ -16,15 +16,22 @@ from rich.text import Text
 
 from portfolio.reports.findings import NO_TEXTS, Since, Texts
 from portfolio.reports.output import to_line
-from portfolio.reports.wording import count, plain
+from portfolio.reports.wording import count, plain, size
 
 if TYPE_CHECKING:
-    from portfolio.records import AdapterRecord, Answer, Attention, Route, RouterState, Snapshot
+    from portfolio.gates.verdict import Verdict
+    from portfolio.records import AdapterRecord, Answer, Attention, Lineage, Route, RouterState, Snapshot, Traffic
+    from portfolio.reports.at import Serving
+    from portfolio.reports.difference import Difference
+    from portfolio.reports.history import HistoryLine
     from portfolio.reports.judgement import OverlapReport, RouteReport
     from portfolio.reports.permits import PermitReport
     from portfolio.reports.report import Report
     from portfolio.reports.runs import Contest
+    from portfolio.reports.suites import Suite, SuiteReport
+    from portfolio.reports.traffic_figures import TrialFigures
     from portfolio.tasks.shipped import Shipped
+    from portfolio.tasks.suite_file import SuiteText
     from portfolio.tasks.task import TaskData
 
 
@@ -41,6 +48,36 @@ class Finding(Protocol):
     def is_damage(self) -> bool: ...
 
 
+class Move(Protocol):
+    """That an alias goes from one version to another; as `releases.promote` gives it."""
+
+    @property
+    def alias(self) -> str: ...
+    @property
+    def before(self) -> str | None: ...
+    @property
+    def after(self) -> str | None: ...
+    @property
+    def verdict(self) -> Verdict | None: ...
+    @property
+    def forced(self) -> str | None: ...
+    @property
+    def measured(self) -> bool: ...
+
+
+class Garbage(Protocol):
+    """A file that nothing needs."""
+
+    @property
+    def what(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def why(self) -> str: ...
+
+
 def show_reading(data: TaskData, as_json: bool) -> None:
     """What was read of a task, before it is learned."""
     from portfolio.reports.reading import print_reading, reading_to_dict
@@ -51,31 +88,116 @@ def show_reading(data: TaskData, as_json: bool) -> None:
         print_reading(data, _screen())
 
 
-def show_tasks(snapshot: Snapshot, as_json: bool) -> None:
-    """All tasks."""
+def show_tasks(snapshot: Snapshot, as_json: bool, tags: Mapping[str, str] | None = None) -> None:
+    """All tasks, or those that have these tags."""
     from portfolio.reports.listing import print_tasks, tasks_to_dict
 
     if as_json:
-        _write_json(tasks_to_dict(snapshot))
+        _write_json(tasks_to_dict(snapshot, tags or {}))
     else:
-        print_tasks(snapshot, _screen())
+        print_tasks(snapshot, _screen(), tags or {})
 
 
-def show_task(snapshot: Snapshot, name: str, as_json: bool = False, attention: Attention | None = None) -> None:
-    """One task in full.
+def show_task(
+    snapshot: Snapshot,
+    name: str,
+    as_json: bool = False,
+    attention: Attention | None = None,
+    lineages: Sequence[Lineage] = (),
+    verdicts: Sequence[Verdict] = (),
+) -> None:
+    """One task in full, or one version of it.
 
     Args:
-        attention: of the version that answers, where that is a fusion.
+        name: of a task, or `name@version`, or `name@alias`.
+        attention: of the version that answers, or that one, where it is a fusion.
+        lineages: of its versions.
+        verdicts: on its versions, oldest first.
 
     Raises:
-        NotFound: there is no task of this name.
+        NotFound: there is no task or version of this name.
     """
     from portfolio.reports.listing import print_task, task_to_dict
 
     if as_json:
-        _write_json(task_to_dict(snapshot, name, attention))
+        _write_json(task_to_dict(snapshot, name, attention, lineages, verdicts))
     else:
-        print_task(snapshot, name, _screen(), attention)
+        print_task(snapshot, name, _screen(), attention, lineages, verdicts)
+
+
+def show_gate(verdict: Verdict, as_json: bool) -> None:
+    """What the gates found of a version."""
+    from portfolio.reports.gate_verdict import gate_to_dict, print_gate
+
+    if as_json:
+        _write_json(gate_to_dict(verdict))
+    else:
+        print_gate(verdict, _screen())
+
+
+def show_move(move: Move, is_dry_run: bool, as_json: bool) -> None:
+    """That an alias went, or would go, to another version."""
+    if as_json:
+        fields = {field: getattr(move, field) for field in ("alias", "before", "after", "forced", "measured")}
+        outcome = None if move.verdict is None else move.verdict.outcome
+        _write_json({**fields, "outcome": outcome, "dry_run": is_dry_run})
+        return
+    before = "" if move.before in (None, move.after) else f" in the place of {move.before}"
+    verdict = "" if move.verdict is None else f"; its verdict is {move.verdict.outcome}"
+    forced = "" if move.forced is None else f"; forced: {move.forced}"
+    screen = _screen()
+    said = f"{move.after} {'would be' if is_dry_run else 'is'} the {move.alias}{before}{verdict}{forced}"
+    screen.print(Text(plain(said, screen)), soft_wrap=True)
+
+
+def show_history(lines: Sequence[HistoryLine], as_json: bool) -> None:
+    """What was done to a portfolio, or to one of its tasks."""
+    from portfolio.reports.history import history_to_dict, print_history
+
+    if as_json:
+        _write_json(history_to_dict(lines))
+    else:
+        print_history(lines, _screen())
+
+
+def show_at(serving: Sequence[Serving], as_json: bool) -> None:
+    """What answered at some time."""
+    from portfolio.reports.at import at_to_dict, print_at
+
+    if as_json:
+        _write_json(at_to_dict(serving))
+    else:
+        print_at(serving, _screen())
+
+
+def show_difference(found: Difference, as_json: bool, texts: Mapping[int, str] | None = None) -> None:
+    """How two versions differ.
+
+    Args:
+        texts: of test rows that flipped, by their numbers.
+    """
+    if as_json:
+        from portfolio.reports.difference import difference_to_dict
+
+        _write_json(difference_to_dict(found, texts))
+    else:
+        from portfolio.reports.difference_terminal import print_difference
+
+        print_difference(found, _screen(), texts)
+
+
+def show_garbage(found: Sequence[Garbage], is_dry_run: bool, as_json: bool) -> None:
+    """What nothing referred to."""
+    freed = sum(one.bytes for one in found)
+    if as_json:
+        files = [{"what": one.what, "path": one.path, "bytes": one.bytes, "why": one.why} for one in found]
+        _write_json({"garbage": files, "bytes": freed, "dry_run": is_dry_run})
+        return
+    screen = _screen()
+    for one in found:
+        screen.print(Text(plain(f"{one.what}: {one.path}, {size(one.bytes)}: {one.why}", screen)), soft_wrap=True)
+    would = "would be deleted" if is_dry_run else "deleted"
+    screen.print(Text(f"{count(len(found), 'file')}, {size(freed)}, {would}" if found else "nothing to delete"))
 
 
 def show_report(report: Report, as_json: bool = False, as_csv: bool = False, texts: Texts = NO_TEXTS) -> None:
@@ -262,6 +384,56 @@ def show_permit(report: PermitReport, as_json: bool) -> None:
     screen.print(fields_table(in_words(report), screen))
     for warning in report.warnings:
         screen.print(Text(plain(f"warning: {warning}", screen), style="yellow"), soft_wrap=True)
+
+
+def show_traffic(traffic: Traffic, dry_run: bool) -> None:
+    """What a challenger is tried on, or would be."""
+    from portfolio.reports.traffic import traffic_in_words
+
+    screen, would = _screen(), "; nothing was changed, as this was a dry run" if dry_run else ""
+    screen.print(Text(plain(traffic_in_words(traffic) + would, screen)), soft_wrap=True)
+
+
+def show_trials(trials: tuple[TrialFigures, ...], as_json: bool) -> None:
+    """What challengers and champions said."""
+    from portfolio.reports.traffic import print_trials
+    from portfolio.reports.traffic_figures import trials_to_dict
+
+    if as_json:
+        _write_json(trials_to_dict(trials))
+    else:
+        print_trials(trials, _screen())
+
+
+def show_suites(suites: Sequence[Suite], as_json: bool) -> None:
+    """The shared evaluation suites."""
+    from portfolio.reports.suites_terminal import print_suites, suites_to_dict
+
+    if as_json:
+        _write_json(suites_to_dict(suites))
+    else:
+        print_suites(suites, _screen())
+
+
+def show_suite(rows: Sequence[SuiteText], as_json: bool) -> None:
+    """The rows of one suite."""
+    from portfolio.reports.suites_terminal import print_suite
+
+    if as_json:
+        _write_json([{"row": number, **asdict(row)} for number, row in enumerate(rows, start=1)])
+    else:
+        print_suite(rows, _screen())
+
+
+def show_suite_report(report: SuiteReport, as_json: bool) -> None:
+    """What adapters make of suites."""
+    from portfolio.reports.suites import suite_report_to_dict
+    from portfolio.reports.suites_terminal import print_suite_report
+
+    if as_json:
+        _write_json(suite_report_to_dict(report))
+    else:
+        print_suite_report(report, _screen())
 
 
 def show_tags(name: str, tags: Mapping[str, str]) -> None:

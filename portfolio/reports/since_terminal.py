@@ -20,7 +20,13 @@ from portfolio.reports.wording import count, moment, percent, plain
 _HAPPENED = 12  # changes that are listed
 _NAMES = 12  # of tasks that came or went
 _TASKS = 40  # of more than these, those that changed most are listed
-_ACTIONS = {"add-task": "came", "remove-task": "went", "calibrated": "was calibrated"}
+_ACTIONS = {
+    "add-task": "came",
+    "remove-task": "went",
+    "calibrated": "was calibrated",
+    "promote": "was promoted: another version answers",
+    "rollback": "was rolled back: another version answers",
+}
 
 
 def print_since(found: Since, console: Console, texts: Texts = NO_TEXTS) -> None:
@@ -47,6 +53,7 @@ def _in_words(found: Since) -> list[str]:
         _span(found),
         _named("Came", found.came),
         _named("Went", found.went),
+        _named("On other test rows since another version answers, so not comparable", found.other_rows),
         _judged(found),
         _isolation(found),
     ]

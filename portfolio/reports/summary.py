@@ -7,6 +7,8 @@ from portfolio.reports.router import RouterFigures
 from portfolio.reports.verdict import verdict
 from portfolio.reports.wording import EMPTY, count, percent, points
 
+_NAMED = 12  # tasks that are listed
+
 
 def summary(report: Report) -> tuple[str, ...]:
     """The report's paragraphs, the verdict first; whatever was not measured is not spoken of as if it were."""
@@ -21,6 +23,7 @@ def summary(report: Report) -> tuple[str, ...]:
         _abstention(report),
         _floor(report),
         _unmeasured(report),
+        _other_rows(report),
         _rows_not_kept(report),
     )
     return tuple(part for part in parts if part)
@@ -94,7 +97,24 @@ def _unmeasured(report: Report) -> str:
     return f"{count(missing)} of {count(known, 'score')} were not measured; they are left out, not counted as 0."
 
 
+def _other_rows(report: Report) -> str:
+    if not report.other_rows:
+        return ""
+    named = ", ".join(report.other_rows[:_NAMED])
+    more = f" and {len(report.other_rows) - _NAMED:,} more" if len(report.other_rows) > _NAMED else ""
+    has, its = ("has", "its") if len(report.other_rows) == 1 else ("have", "their")
+    return (
+        f"{named}{more} {has} other test rows than under earlier versions: {its} scores on those are not comparable, and "
+        "left out."
+    )
+
+
 def _rows_not_kept(report: Report) -> str:
+    if report.rows_kept and report.confusion is None:
+        return (
+            "Test rows were not measured since another version answers, so changes have no interval and no reason. To "
+            "measure them as they are answered now, type: portfolio evaluate"
+        )
     if report.rows_kept or len(report.tasks) == 1:
         return ""
     return (

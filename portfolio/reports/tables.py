@@ -34,7 +34,13 @@ def bare_table(console: Console, *, gap: int = 2) -> Table:
 
 
 def figures_table(
-    headers: Sequence[str], rows: Sequence[Sequence[str | Text]], console: Console, *, left: int = 1, gap: int = 2
+    headers: Sequence[str],
+    rows: Sequence[Sequence[str | Text]],
+    console: Console,
+    *,
+    left: int = 1,
+    gap: int = 2,
+    endings: Sequence[str] = (),
 ) -> RenderableType:
     """A table of a name and figures a row; names are cut to the room that the figures leave.
 
@@ -42,17 +48,23 @@ def figures_table(
         headers: of one line or more.
         rows: one line of text each, as many cells as there are headers.
         left: how many columns, from the first, are set to the left; the others are set to the right.
+        endings: of each row what stands behind its name, and is never cut.
     """
-    above = [header.split("\n") for header in headers]
+    above, ends = [header.split("\n") for header in headers], endings or [""] * len(rows)
     widths = [max(map(cell_len, (*lines, *(str(row[column]) for row in rows)))) for column, lines in enumerate(above)]
+    widths[0] = max([widths[0], *(cell_len(f"{row[0]}{end}") for row, end in zip(rows, ends, strict=True))])
+    narrowest = _NARROWEST_NAME + max(map(cell_len, ends), default=0)
     taken = sum(gap + width for width in widths[1:])
-    widths[0] = min(widths[0], max(min(console.width - taken, _WIDEST_NAME), _NARROWEST_NAME))
+    widths[0] = min(widths[0], max(min(console.width - taken, _WIDEST_NAME), narrowest))
     titles = [
         [Text(lines[number] if number < len(lines) else "", style="bold") for lines in above]
         for number in range(max(map(len, above)))
     ]
     rule = ("-" if console.options.ascii_only else "─") * (widths[0] + taken)
-    body = [[_clip(name, widths[0], console), *figures] for name, *figures in rows]
+    body = [
+        [_clip(name, widths[0] - len(end), console) + end, *figures]
+        for (name, *figures), end in zip(rows, ends, strict=True)
+    ]
     return _Lines(
         [
             *(_line(cells, widths, left, gap) for cells in titles),

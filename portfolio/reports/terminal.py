@@ -148,13 +148,17 @@ def _costs(report: Report, listed: Sequence[int], console: Console) -> Renderabl
     for cost in report.costs:
         if cost.task in names:
             measures = (count(cost.parameters), size(cost.bytes), duration(cost.seconds))
-            rows.append([cost.adapter, cost.method, *measures, count(cost.epochs), count(cost.train_rows)])
+            rows.append([cost.adapter, cost.method, *measures, count(cost.epochs), _rows(cost.train_rows)])
     parameters = count(sum(cost.parameters for cost in report.costs))
     everything = size(sum(cost.bytes for cost in report.costs))
     training = duration(sum(cost.seconds for cost in report.costs))
     rows.append([_bold("all adapters"), "", parameters, everything, training, "", ""])
     headers = ["adapter", "method", "parameters", "size", "training", "epochs", "rows"]
     return figures_table(headers, rows, console, left=2)
+
+
+def _rows(number: int | None) -> str:
+    return NOTHING if number is None else count(number)
 
 
 def _bold(text: str) -> Text:

@@ -111,7 +111,7 @@ def _nothing_sure(report: Report) -> str:
     if not unsure:
         nothing = f"No earlier task{twice}" if twice else "Nothing"
         return f"{nothing} got worse by more than chance. {_largest(report.losses[0])}"
-    if report.rows_kept:
+    if report.rows_kept and report.losses:
         some = count(len(report.losses), "task")
         return f"None of the {some} that lost most got worse by more than chance. {_largest(report.losses[0])}"
     return _unsure(unsure, measured)

@@ -42,10 +42,7 @@ class Blobs:
         digest = hashlib.sha256(data).hexdigest()
         path = self.path(digest)
         with writing_to(path):
-            if _holds(path, data):
-                os.utime(path)  # it counts as put now; see references.py
-                sync_directory(path.parent)  # whoever wrote it may not have come this far yet
-            else:
+            if not _put_again(path, data):
                 os.makedirs(path.parent, exist_ok=True)
                 write_whole(path, data)
             sync_directory(self.directory)
@@ -85,16 +82,25 @@ class Blobs:
         except (OSError, ValueError) as error:  # ValueError: nothing to map
             raise DamagedBlob(damage(path, digest, f"cannot be mapped ({error})")) from error
 
-    def put_at_s(self, digest: str) -> float:
-        """When the blob was last put, in seconds since the epoch; 0 for one that is not there."""
-        try:
-            return self.path(digest).stat().st_mtime
-        except FileNotFoundError:
-            return 0.0
+    def delete_unless_put(self, digest: str, since_s: float) -> bool:
+        """Remove the file, unless it was put at `since_s` or later. Whether it is gone.
 
-    def delete(self, digest: str) -> None:
-        """Remove the file, if it is there."""
-        self.path(digest).unlink(missing_ok=True)
+        It goes under another name first: whoever puts the same bytes at that moment is either seen here, or finds no file
+        and writes it anew.
+        """
+        path = self.path(digest)
+        aside = temporary_beside(path)
+        try:
+            if path.stat().st_mtime >= since_s:
+                return False
+            os.rename(path, aside)
+        except FileNotFoundError:
+            return True
+        if aside.stat().st_mtime >= since_s:
+            os.rename(aside, path)
+            return False
+        os.unlink(aside)
+        return True
 
     def require_room(self) -> None:
         """Raise `Unwritable` if not even a small file can be written now; leaves nothing behind."""
@@ -135,8 +141,13 @@ def file_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _holds(path: Path, data: bytes) -> bool:
+def _put_again(path: Path, data: bytes) -> bool:
+    """Whether the file holds these bytes already; then it counts as put now, see references.py."""
     try:
-        return path.stat().st_size == len(data) and path.read_bytes() == data
-    except FileNotFoundError:
+        if path.stat().st_size != len(data) or path.read_bytes() != data:
+            return False
+        os.utime(path)
+        sync_directory(path.parent)  # whoever wrote it may not have come this far yet
+    except FileNotFoundError:  # or it was deleted while this looked at it
         return False
+    return True

@@ -11,12 +11,14 @@ from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 
+from portfolio.actor import actor
 from portfolio.errors import Conflict
 from portfolio.records import Moment, Results
 from portfolio.store import rows
 from portfolio.store.blobs import Blobs
 from portfolio.store.consistency import put_cells, require_blobs
 from portfolio.store.database import Database
+from portfolio.store.kept_copy import keep_copy
 from portfolio.store.references import retire
 from portfolio.store.rows import Event
 from portfolio.store.schema import SCHEMA_VERSION, migrate, require_known_schema
@@ -53,10 +55,11 @@ class Changes:
 
     @contextlib.contextmanager
     def begin(self) -> Iterator[sqlite3.Connection]:
-        """One transaction, all of it or nothing; a portfolio of an older schema is migrated first."""
+        """One transaction, all of it or nothing; a portfolio of an older schema is migrated first, and kept as it was."""
         with self.database.writing() as db:
             version = require_known_schema(db, self.database.path)  # a later package may have migrated it since `open`
             if version < SCHEMA_VERSION:
+                keep_copy(self.database, version)
                 migrate(db, self.now())
             yield db
 
@@ -98,7 +101,9 @@ class Changes:
 
 
 def event(now: str, action: str, subject: str, detail: Mapping[str, object]) -> Event:
-    return Event(at=now, action=action, subject=subject, detail=json.dumps(detail, sort_keys=True))
+    """What is to stay on record; also who did it."""
+    said = {"by": actor(), **detail}
+    return Event(at=now, action=action, subject=subject, detail=json.dumps(said, sort_keys=True))
 
 
 def utc_now() -> datetime:

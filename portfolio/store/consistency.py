@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from portfolio.errors import Conflict, DamagedBlob, NotFound, require
-from portfolio.records import AdapterRecord, Cell, RouterState
+from portfolio.records import BARE_BASE, NOBODY, AdapterRecord, Cell, RouterState
 from portfolio.store import adapter_rows, result_rows, rows
 from portfolio.store.blobs import Blobs, damage
 from portfolio.store.references import router_blobs
@@ -78,6 +78,17 @@ def require_tasks(db: sqlite3.Connection, path: Path, names: Sequence[str]) -> N
     unknown = [repr(name) for name in names if name not in known]
     if unknown:
         raise NotFound(f"no task {', '.join(unknown)} in {path}; {_known(known)}")
+
+
+def require_no_stand_in(db: sqlite3.Connection, path: Path, names: Sequence[str]) -> None:
+    """Raise Conflict if a task that is not among these is disabled, and one of these answers in its place."""
+    for name, instead in db.execute("SELECT name, disabled FROM task WHERE disabled IS NOT NULL ORDER BY position"):
+        is_task = instead not in (BARE_BASE, NOBODY)  # though one may be called so
+        if is_task and instead in names and name not in names:
+            raise Conflict(
+                f"task {instead!r} answers in the place of {name!r}, which is disabled; let something else answer first, "
+                f"with: portfolio -p {shlex.quote(str(path))} disable {name} --instead {BARE_BASE}"
+            )
 
 
 def require_blobs(blobs: Blobs, digests: Iterable[str]) -> None:

@@ -64,6 +64,15 @@ class Database:
             db.execute("COMMIT")
             # After an exception there is no COMMIT, and closing the connection rolls back.
 
+    def copy_to(self, path: Path) -> None:
+        """Make a new database of what was committed last, page for page, also while this process holds the write lock."""
+        with (
+            self._translated(is_writing=True),
+            contextlib.closing(self._opened("mode=rw")) as db,
+            contextlib.closing(sqlite3.connect(path, isolation_level=None)) as copy,
+        ):
+            db.backup(copy)
+
     def _opened_for_reading(self) -> sqlite3.Connection:
         begin = ("BEGIN", "SELECT 1 FROM sqlite_master LIMIT 1")  # BEGIN alone touches no file
         try:

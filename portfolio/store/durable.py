@@ -74,7 +74,12 @@ def write_synced(path: Path, data: bytes) -> None:
 
 def sync_directory(directory: Path) -> None:
     """Put the names in `directory` on the disk itself: fsync of a file does not cover its name."""
-    descriptor = os.open(directory, os.O_RDONLY)
+    sync_file(directory)
+
+
+def sync_file(path: Path) -> None:
+    """Put what others wrote to a file on the disk itself."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -93,19 +93,27 @@ def retire(db: sqlite3.Connection, blobs: Blobs, left: Iterable[str], generation
         digest = row["digest"]
         if digest in uses:  # needed again
             db.execute("DELETE FROM retired WHERE digest = ?", (digest,))
-        elif now_s - blobs.put_at_s(digest) > KEPT_S:
+        else:
             with contextlib.suppress(OSError):
-                blobs.delete(digest)
-                gone = {**row, "is_deleted": 1}
-                db.execute("UPDATE retired SET is_deleted = 1, checksum = ? WHERE digest = ?", (checksum(gone), digest))
+                if blobs.delete_unless_put(digest, now_s - KEPT_S):
+                    mark_deleted(db, digest)
 
 
-def is_deleted(db: sqlite3.Connection, digest: str) -> bool:
-    """Whether the blob was needed by an earlier state only, and was deleted."""
-    row = db.execute("SELECT is_deleted FROM retired WHERE digest = ?", (digest,)).fetchone()
-    return row is not None and bool(row["is_deleted"]) and digest not in blob_uses(db)
+def mark_deleted(db: sqlite3.Connection, digest: str) -> None:
+    """Note that a blob is gone, if a change left it behind: who still works from an earlier snapshot is told so."""
+    row = db.execute("SELECT * FROM retired WHERE digest = ?", (digest,)).fetchone()
+    if row is not None:
+        gone = {**row, "is_deleted": 1}
+        db.execute("UPDATE retired SET is_deleted = 1, checksum = ? WHERE digest = ?", (checksum(gone), digest))
 
 
-def waiting_to_be_deleted(db: sqlite3.Connection) -> set[str]:
-    """The digests that were left behind and are still kept."""
-    return {str(digest) for (digest,) in db.execute("SELECT digest FROM retired WHERE is_deleted = 0")}
+def is_of_the_past(db: sqlite3.Connection, digest: str) -> bool:
+    """Whether the blob was needed by an earlier state only: its file may be gone, or go at any moment."""
+    row = db.execute("SELECT 1 FROM retired WHERE digest = ?", (digest,)).fetchone()
+    return row is not None and digest not in blob_uses(db)
+
+
+def waiting_to_be_deleted(db: sqlite3.Connection, after: int = -1) -> set[str]:
+    """The digests that were left behind, by changes after that generation, and are still kept."""
+    kept = db.execute("SELECT digest FROM retired WHERE is_deleted = 0 AND generation > ?", (after,))
+    return {str(digest) for (digest,) in kept}

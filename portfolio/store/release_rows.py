@@ -92,6 +92,19 @@ def read_lineage(db: sqlite3.Connection, ref: Ref) -> Lineage | None:
     return None if row is None else decoded("task", row, _lineage)
 
 
+def read_lineages(db: sqlite3.Connection, name: str | None = None) -> tuple[Lineage, ...]:
+    """Of all versions, or of those of one adapter; by name and version."""
+    some, values = ("", ()) if name is None else ("WHERE version.name = ? ", (name,))
+    if knows_releases(db):
+        sql = f"SELECT version.* FROM lineage AS version {some}ORDER BY name, version"
+    else:
+        sql = (
+            "SELECT task.*, version.name, version.version FROM version JOIN task ON task.name = version.task "
+            f"{some}ORDER BY version.name, version.version"
+        )
+    return tuple(decoded("lineage", row, _lineage) for row in db.execute(sql, values))
+
+
 def write_task_of(db: sqlite3.Connection, lineage: Lineage) -> None:
     """Let a task's row say what its new champion was learned from."""
     row = db.execute("SELECT * FROM task WHERE name = ?", (lineage.name,)).fetchone()
@@ -173,9 +186,11 @@ def read_verdicts(db: sqlite3.Connection, name: str | None = None) -> tuple[Verd
 # What is ready
 
 
-def put_ready(db: sqlite3.Connection, ready: Ready) -> None:
-    """In the place of what was ready for that version before."""
-    db.execute("DELETE FROM ready WHERE name = ? AND version = ?", (ready.name, ready.version))
+def put_ready(db: sqlite3.Connection, ready: Ready) -> set[str]:
+    """In the place of what was ready for that version before, of which it gives the digests that it leaves behind."""
+    key = (ready.name, ready.version)
+    earlier = db.execute("SELECT totals, outcomes FROM ready WHERE name = ? AND version = ?", key).fetchone()
+    db.execute("DELETE FROM ready WHERE name = ? AND version = ?", key)
     insert(
         db,
         "ready",
@@ -189,6 +204,7 @@ def put_ready(db: sqlite3.Connection, ready: Ready) -> None:
             "outcomes": ready.outcomes,
         },
     )
+    return set(earlier or ()) - {ready.router.totals, ready.outcomes}
 
 
 def read_ready(db: sqlite3.Connection, ref: Ref) -> Ready | None:
@@ -232,13 +248,18 @@ def read_traffic(db: sqlite3.Connection) -> tuple[Traffic, ...]:
 # Suites
 
 
-def put_suite(db: sqlite3.Connection, suite: SuiteRow) -> None:
-    db.execute("DELETE FROM suite WHERE name = ?", (suite.name,))
+def put_suite(db: sqlite3.Connection, suite: SuiteRow) -> set[str]:
+    """In the place of one of that name, of which it gives the digest that it leaves behind."""
+    left = delete_suite(db, suite.name) - {suite.digest}
     insert(db, "suite", {**dataclasses.asdict(suite), "rows": int(suite.rows)})
+    return left
 
 
-def delete_suite(db: sqlite3.Connection, name: str) -> None:
+def delete_suite(db: sqlite3.Connection, name: str) -> set[str]:
+    """Remove a suite, if there is one, and give the digest that it leaves behind."""
+    left = {str(digest) for (digest,) in db.execute("SELECT digest FROM suite WHERE name = ?", (name,))}
     db.execute("DELETE FROM suite WHERE name = ?", (name,))
+    return left
 
 
 def read_suites(db: sqlite3.Connection) -> tuple[SuiteRow, ...]:

@@ -6,13 +6,16 @@ did it, why, from what and to what; the caller gives those.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from portfolio.errors import Conflict, NotFound, require
 from portfolio.records import (
+    BARE_BASE,
     CHALLENGER,
     CHAMPION,
+    NOBODY,
     PREVIOUS,
     AdapterRecord,
     Lineage,
@@ -22,10 +25,11 @@ from portfolio.records import (
     Traffic,
 )
 from portfolio.refs import Ref, check_name
-from portfolio.store import adapter_rows, release_rows, rows
+from portfolio.store import adapter_rows, observation_rows, release_rows, rows
 from portfolio.store.changes import Change, Changes, event
 from portfolio.store.consistency import put_router, require_blobs, require_members, require_own, require_tasks
 from portfolio.store.release_rows import SuiteRow, VerdictRow
+from portfolio.traffic import Counts, Trial
 
 Detail = Mapping[str, object]
 
@@ -51,6 +55,11 @@ class ReleaseStore:
             raise NotFound(f"there is no adapter {ref} in {self._changes.path}")
         return found
 
+    def lineages(self, name: str | None = None) -> tuple[Lineage, ...]:
+        """What all versions were learned from, or those of one adapter; by name and version."""
+        with self._database.reading() as db:
+            return release_rows.read_lineages(db, name)
+
     def verdicts(self, name: str | None = None) -> tuple[VerdictRow, ...]:
         """All, or those on one adapter; oldest first."""
         with self._database.reading() as db:
@@ -66,7 +75,24 @@ class ReleaseStore:
         with self._database.reading() as db:
             return release_rows.read_suites(db)
 
+    def observations(self, name: str | None = None) -> dict[Trial, Counts]:
+        """What was counted of all trials, or of those of one adapter."""
+        with self._database.reading() as db:
+            return observation_rows.read_observations(db, name)
+
     # Writing
+
+    def add_observations(self, counted: Mapping[Trial, Counts]) -> None:
+        """Add to what was counted of trials; of versions that are gone, nothing is kept. The generation stays.
+
+        Raises:
+            Unwritable, Conflict: it cannot be written now; nothing was added.
+        """
+        with self._changes.begin() as db:
+            for trial, counts in counted.items():
+                refs = (trial.challenger, trial.champion)
+                if all(adapter_rows.read_digest(db, ref) is not None for ref in refs):
+                    observation_rows.add_observation(db, trial, counts)
 
     def commit_versions(
         self,
@@ -83,12 +109,14 @@ class ReleaseStore:
             lineages: of each adapter, in the same order.
 
         Raises:
+            ConfigError: no adapter at all, one without its lineage, or versions that do not rise.
             NotFound: the task, or a member, is no longer there.
             Conflict: a version of that number is there, or a member is another one than it was.
             GenerationMoved: the portfolio changed since generation `expected_generation`.
             DamagedBlob: a blob that a record names was not put.
         """
-        require([one.ref for one in adapters] == [one.ref for one in lineages], "expected a lineage for each adapter")
+        refs, learned_from = [one.ref for one in adapters], [one.ref for one in lineages]
+        require(bool(refs) and refs == learned_from, "expected one or more adapters, with the lineage of each")
         name, now = lineages[0].name, self._changes.now()
         dated = [replace(adapter, created_at=adapter.created_at or now) for adapter in adapters]
         with self._changes.begin() as db:
@@ -118,9 +146,12 @@ class ReleaseStore:
             ready: what the portfolio would be with it as champion, so that it can be promoted without computing that again.
 
         Raises:
+            ConfigError: what is ready is of another version.
             NotFound: the version is no longer there.
             GenerationMoved: the portfolio changed since generation `expected_generation`.
+            DamagedBlob: a blob that is named was not put.
         """
+        require(ready is None or ready.ref == verdict.ref, f"expected what is ready of {verdict.ref}")
         now, name = self._changes.now(), verdict.name
         with self._changes.begin() as db:
             if adapter_rows.read_digest(db, verdict.ref) != verdict.adapter:
@@ -129,8 +160,7 @@ class ReleaseStore:
             require_blobs(self._changes.blobs, [verdict.digest])
             release_rows.insert_verdict(db, replace(verdict, at=verdict.at or now))
             if ready is not None:
-                require_blobs(self._changes.blobs, [ready.router.totals, ready.outcomes])
-                release_rows.put_ready(db, ready)
+                self._changes.retire(db, self._put_ready(db, ready), generation)
             if release_rows.read_alias(db, name, CHAMPION) != verdict.version:
                 release_rows.put_alias(db, name, CHALLENGER, verdict.version)
             said = {
@@ -166,13 +196,18 @@ class ReleaseStore:
             enable: the task answers from now on, if it was disabled.
 
         Raises:
-            NotFound: the version is not there.
+            ConfigError: `before` is of another version than the champion until now.
+            NotFound: the version is not there, or `previous`.
             Conflict: another version than expected is the champion.
             GenerationMoved: the portfolio changed since generation `expected_generation`.
             DamagedBlob: a blob that is named was not put.
         """
         name, now = ref.name, self._changes.now()
+        until_now = Ref(name, expected_champion)
+        require(before is None or before.ref == until_now, f"expected `before` to be what was ready of {until_now}")
         with self._changes.begin() as db:
+            if previous is not None:
+                self._require_version(db, Ref(name, previous))
             digest, lineage = adapter_rows.read_digest(db, ref), release_rows.read_lineage(db, ref)
             if digest is None or lineage is None:
                 raise NotFound(f"there is no adapter {ref} in {self._changes.path}")
@@ -190,11 +225,10 @@ class ReleaseStore:
             if release_rows.read_alias(db, name, CHALLENGER) == ref.version:
                 release_rows.put_alias(db, name, CHALLENGER, None)
             release_rows.put_traffic(db, name, None)  # it was tried beside the earlier champion
-            if before is not None:
-                release_rows.put_ready(db, before)
+            left = set() if before is None else self._put_ready(db, before)
             if enable:
                 release_rows.set_disabled(db, name, None)
-            left = put_router(db, self._changes.blobs, router)
+            left |= put_router(db, self._changes.blobs, router)
             self._changes.put_results(db, results, Change(generation, now, action, name))
             self._changes.retire(db, left, generation)
             said = {
@@ -203,6 +237,7 @@ class ReleaseStore:
                 "from": None if champion == ref.version else f"{name}@{champion}",
                 "to": str(ref),
                 "digest": digest,
+                **({"instead": None} if enable else {}),  # as of `disable` and `enable`
                 "generation": generation,
             }
             rows.append_event(db, event(now, action, name, said))
@@ -226,7 +261,7 @@ class ReleaseStore:
             InvalidName: an alias that cannot be.
             ConfigError: it is `champion` or `previous`, which promotions and rollbacks move.
             Conflict: it names another version than expected.
-            NotFound: there is no such version.
+            NotFound: there is no such version, or no alias that could be taken away.
             GenerationMoved: the portfolio changed since generation `expected_generation`.
         """
         check_name(alias, "alias")
@@ -234,14 +269,16 @@ class ReleaseStore:
         require(alias not in (CHAMPION, PREVIOUS), f"{alias} is moved by promote and rollback only")
         now = self._changes.now()
         with self._changes.begin() as db:
-            if version is not None and adapter_rows.read_digest(db, Ref(name, version)) is None:
-                raise NotFound(f"there is no adapter {name}@{version} in {self._changes.path}")
+            if version is not None:
+                self._require_version(db, Ref(name, version))
             found = release_rows.read_alias(db, name, alias)
             if found != expected:
                 raise Conflict(
                     f"{name}@{alias} is version {found}, expected {expected}: it moved meanwhile; "
                     f"look at it with: portfolio history {name}"
                 )
+            if found is None and version is None:
+                raise NotFound(f"there is no alias {name}@{alias} in {self._changes.path} that could be taken away")
             generation = self._changes.advance(db, expected_generation)
             release_rows.put_alias(db, name, alias, version)
             said = {
@@ -260,12 +297,15 @@ class ReleaseStore:
             instead: another task, `base` or `none`.
 
         Raises:
-            NotFound: no such task.
+            ConfigError: a task cannot stand in for itself.
+            NotFound: no such task, also of one that is to answer instead.
             GenerationMoved: the portfolio changed since generation `expected_generation`.
         """
+        require(instead != name, f"{name!r} cannot stand in for itself; name another task, {BARE_BASE} or {NOBODY}")
+        others = [] if instead in (None, BARE_BASE, NOBODY) else [instead]
         now = self._changes.now()
         with self._changes.begin() as db:
-            require_tasks(db, self._changes.path, [name])
+            require_tasks(db, self._changes.path, [name, *others])
             generation = self._changes.advance(db, expected_generation)
             release_rows.set_disabled(db, name, instead)
             said = {**detail, "instead": instead, "generation": generation}
@@ -280,8 +320,7 @@ class ReleaseStore:
         """
         now = self._changes.now()
         with self._changes.begin() as db:
-            if adapter_rows.read_digest(db, ref) is None:
-                raise NotFound(f"there is no adapter {ref} in {self._changes.path}")
+            self._require_version(db, ref)
             generation = self._changes.advance(db, expected_generation)
             release_rows.set_deprecated(db, ref, why)
             said = {**detail, "ref": str(ref), "deprecated": why is not None, "generation": generation}
@@ -291,16 +330,17 @@ class ReleaseStore:
         """Begin to try a challenger beside the champion, or end it.
 
         Raises:
+            ConfigError: the challenger is another task's.
             NotFound: no such task or version.
             GenerationMoved: the portfolio changed since generation `expected_generation`.
         """
+        require(traffic is None or traffic.name == name, f"expected a challenger of {name!r}")
         now = self._changes.now()
         with self._changes.begin() as db:
             require_tasks(db, self._changes.path, [name])
             generation = self._changes.advance(db, expected_generation)
             if traffic is not None:
-                if adapter_rows.read_digest(db, Ref(name, traffic.version)) is None:
-                    raise NotFound(f"there is no adapter {name}@{traffic.version} in {self._changes.path}")
+                self._require_version(db, Ref(name, traffic.version))
                 traffic = replace(traffic, since=traffic.since or now)
             release_rows.put_traffic(db, name, traffic)
             tried = {} if traffic is None else {"ref": f"{name}@{traffic.version}", "share": traffic.share}
@@ -312,16 +352,34 @@ class ReleaseStore:
 
         Raises:
             InvalidName: a name that cannot be.
+            ConfigError: the suite has another name.
+            NotFound: there is none to remove.
             GenerationMoved: the portfolio changed since generation `expected_generation`.
+            DamagedBlob: its rows were not put.
         """
         check_name(name, "suite name")
+        require(suite is None or suite.name == name, f"expected a suite called {name!r}")
         now = self._changes.now()
         with self._changes.begin() as db:
             generation = self._changes.advance(db, expected_generation)
             if suite is None:
-                release_rows.delete_suite(db, name)
+                left = release_rows.delete_suite(db, name)
+                if not left:
+                    raise NotFound(f"there is no suite {name!r} in {self._changes.path}")
             else:
                 require_blobs(self._changes.blobs, [suite.digest])
-                release_rows.put_suite(db, replace(suite, added_at=suite.added_at or now))
+                left = release_rows.put_suite(db, replace(suite, added_at=suite.added_at or now))
+            self._changes.retire(db, left, generation)
             said = {**detail, "digest": None if suite is None else suite.digest, "generation": generation}
             rows.append_event(db, event(now, "remove-suite" if suite is None else "add-suite", name, said))
+
+    # Shared by those above
+
+    def _require_version(self, db: sqlite3.Connection, ref: Ref) -> None:
+        if adapter_rows.read_digest(db, ref) is None:
+            raise NotFound(f"there is no adapter {ref} in {self._changes.path}")
+
+    def _put_ready(self, db: sqlite3.Connection, ready: Ready) -> set[str]:
+        """Keep what is ready for a version, whose blobs were put; the digests that it leaves behind."""
+        require_blobs(self._changes.blobs, [ready.router.totals, ready.outcomes])
+        return release_rows.put_ready(db, ready)

@@ -201,6 +201,12 @@ def read_events(db: sqlite3.Connection) -> tuple[Event, ...]:
     return tuple(decoded("event", row, lambda values: Event(**dict(values))) for row in rows)
 
 
+def read_last_event(db: sqlite3.Connection) -> Event:
+    """The newest; there is always that of `init`."""
+    row = db.execute("SELECT at, action, subject, detail FROM event ORDER BY number DESC LIMIT 1").fetchone()
+    return decoded("event", row, lambda values: Event(**dict(values)))
+
+
 def insert_moment(db: sqlite3.Connection, moment: Moment) -> None:
     insert(db, "moment", dataclasses.asdict(moment))
 

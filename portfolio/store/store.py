@@ -26,13 +26,15 @@ from portfolio.store.consistency import (
     require_blobs,
     require_free,
     require_members,
+    require_no_stand_in,
     require_own,
     require_tasks,
 )
 from portfolio.store.creation import BLOBS, CONTRACT, DATABASE, create_layout
 from portfolio.store.database import Database
 from portfolio.store.durable import write_whole
-from portfolio.store.references import is_deleted, task_blobs
+from portfolio.store.garbage import Garbage, delete_garbage, find_garbage
+from portfolio.store.references import is_of_the_past, task_blobs
 from portfolio.store.release_rows import lineage_of
 from portfolio.store.releases import ReleaseStore
 from portfolio.store.rows import Event
@@ -138,8 +140,10 @@ class Store(contextlib.AbstractContextManager["Store"]):
             return self._blobs.get(digest)
         except DamagedBlob:
             with self._database.reading() as db:
-                was_deleted = is_deleted(db, digest)
-            if was_deleted and not self._blobs.has(digest):
+                is_past = is_of_the_past(db, digest)
+            if self._blobs.has(digest):
+                return self._blobs.get(digest)  # it is damaged, or was put again meanwhile
+            if is_past:
                 raise GenerationMoved(
                     f"blob {digest} belonged to an earlier state of {self.path} and was deleted since; "
                     "read a new snapshot"
@@ -165,6 +169,21 @@ class Store(contextlib.AbstractContextManager["Store"]):
         self._blobs.require_room()
         with self._database.writing():
             pass
+
+    def gc(self, *, dry_run: bool) -> tuple[Garbage, ...]:
+        """What nothing needs, after deleting it; see garbage.py. The portfolio stays as it is, at the same generation.
+
+        Args:
+            dry_run: delete nothing.
+
+        Raises:
+            StoreError: the database is damaged, so that what it needs is not certain.
+            Unwritable: something cannot be deleted.
+        """
+        now_s = self._clock().timestamp()
+        with self._database.reading() if dry_run else self._database.writing() as db:
+            require_known_schema(db, self._database.path)
+            return (find_garbage if dry_run else delete_garbage)(db, self._blobs, self.path, now_s)
 
     def put(self, data: bytes) -> str:
         """The digest of `data`, which is safe on the disk when this returns; cheap for bytes that are there already.
@@ -217,7 +236,8 @@ class Store(contextlib.AbstractContextManager["Store"]):
             left = put_router(db, self._blobs, router)
             self._changes.put_results(db, results, Change(generation, now, "add-task", task.name))
             self._changes.retire(db, left, generation)
-            detail = {**_on_record(adapters), "generation": generation}
+            held = {} if task.disabled is None else {"instead": task.disabled}
+            detail = {**_on_record(adapters), **held, "generation": generation}
             rows.append_event(db, event(now, "add-task", task.name, detail))
 
     def commit_removal(
@@ -233,7 +253,8 @@ class Store(contextlib.AbstractContextManager["Store"]):
 
         Raises:
             NotFound: no such task.
-            Conflict: an adapter of a task that stays is made of one that would go.
+            Conflict: an adapter of a task that stays is made of one that would go, or one that would go answers in the place
+                of a disabled one that stays.
             GenerationMoved: the portfolio changed since generation `expected_generation`.
         """
         require(len(names) == len(set(names)) > 0, f"expected one or more tasks, each once, got: {', '.join(names)}")
@@ -242,6 +263,7 @@ class Store(contextlib.AbstractContextManager["Store"]):
             require_tasks(db, self.path, names)
             adapters = adapter_rows.read_adapters(db)
             require_unneeded(adapters, names)
+            require_no_stand_in(db, self.path, names)
             generation = self._changes.advance(db, expected_generation)
             left = {digest for name in names for digest in task_blobs(db, name)}
             adapter_rows.delete_adapters(db, names)

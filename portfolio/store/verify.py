@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from portfolio.errors import PortfolioError, StoreError
-from portfolio.store import rows
-from portfolio.store.adapter_rows import read_adapters
+from portfolio.records import BARE_BASE, CHAMPION, NOBODY
+from portfolio.refs import Ref
+from portfolio.store import release_rows, rows
+from portfolio.store.adapter_rows import read_adapters, read_digest
 from portfolio.store.blobs import Blobs, damage, file_digest
 from portfolio.store.checksums import checksum
 from portfolio.store.creation import CONTRACT, UNFINISHED
@@ -22,7 +24,7 @@ from portfolio.store.database import Database
 from portfolio.store.durable import TEMPORARY
 from portfolio.store.references import blob_uses, waiting_to_be_deleted
 from portfolio.store.result_rows import read_cells
-from portfolio.store.schema import definitions, expected_definitions, schema_version, state_tables
+from portfolio.store.schema import definitions, expected_definitions, knows_releases, schema_version, state_tables
 
 _FROM_A_COPY = "restore portfolio.db from a copy of the portfolio"
 
@@ -46,7 +48,7 @@ def find_faults(database: Database, blobs: Blobs, root: Path) -> tuple[Fault, ..
     try:
         with database.reading() as db:
             db.text_factory = lambda raw: raw.decode("utf-8", errors="backslashreplace")
-            faults += _database_faults(db, database.path.name)
+            faults += database_faults(db, database.path.name)
             faults += _contract_faults(db, root / CONTRACT)
             uses, waiting = blob_uses(db), waiting_to_be_deleted(db)
     except PortfolioError as error:
@@ -60,7 +62,8 @@ def find_faults(database: Database, blobs: Blobs, root: Path) -> tuple[Fault, ..
 # The database
 
 
-def _database_faults(db: sqlite3.Connection, name: str) -> Iterator[Fault]:
+def database_faults(db: sqlite3.Connection, name: str) -> Iterator[Fault]:
+    """Those of the rows alone, without a look at the blobs."""
     for (said,) in db.execute("PRAGMA integrity_check"):
         if said != "ok":
             yield _damage("database", name, f"{name} is damaged: {said}; {_FROM_A_COPY}")
@@ -70,6 +73,7 @@ def _database_faults(db: sqlite3.Connection, name: str) -> Iterator[Fault]:
     if expected_definitions(schema_version(db)) <= definitions(db):
         yield from _checksum_faults(db)
         yield from _incomplete(db)
+        yield from _release_faults(db)
         yield from _member_faults(db)
         yield from _result_faults(db)
     else:
@@ -96,11 +100,8 @@ def _incomplete(db: sqlite3.Connection) -> Iterator[Fault]:
     """Rows that contradict each other, though each is well formed."""
     names = rows.task_names(db)
     for name in names:
-        champion = db.execute(
-            "SELECT 1 FROM version JOIN alias USING (name, version) WHERE version.task = ? AND alias = 'champion'",
-            (name,),
-        ).fetchone()
-        if champion is None:
+        champion = release_rows.read_alias(db, name, CHAMPION)
+        if champion is None or read_digest(db, Ref(name, champion)) is None:
             yield _damage("incomplete", name, f"task {name!r} has no champion adapter; remove it and add it again")
     routers = db.execute("SELECT COUNT(*) FROM router").fetchone()[0]
     if routers != int(bool(names)):
@@ -108,6 +109,31 @@ def _incomplete(db: sqlite3.Connection) -> Iterator[Fault]:
         yield _damage("incomplete", "router", f"{found}; {_FROM_A_COPY}")
     if db.execute("SELECT COUNT(*) FROM portfolio").fetchone()[0] != 1:
         yield _damage("incomplete", "portfolio", f"expected one row in the table portfolio; {_FROM_A_COPY}")
+
+
+def _release_faults(db: sqlite3.Connection) -> Iterator[Fault]:
+    """Versions that lack a lineage, tasks unlike that of their champion, and tasks in whose place nobody can answer.
+
+    That an alias, a trial or what is ready names a version that is there, the references of the tables say already.
+    """
+    if not knows_releases(db):
+        return
+    for name, version in db.execute("SELECT name, version FROM version EXCEPT SELECT name, version FROM lineage"):
+        ref = Ref(name, version)
+        yield _damage("incomplete", str(ref), f"adapter {ref} lacks what it was learned from; {_FROM_A_COPY}")
+    differ = " OR ".join(f"task.{column} IS NOT lineage.{column}" for column in release_rows.SHARED)
+    for name, version in db.execute(
+        "SELECT task.name, lineage.version FROM task JOIN alias ON alias.name = task.name AND alias = 'champion' "
+        f"JOIN lineage ON lineage.name = task.name AND lineage.version = alias.version WHERE {differ}"
+    ):
+        what = f"task {name!r} does not say what its champion {Ref(name, version)} was learned from"
+        yield _damage("incomplete", name, f"{what}; {_FROM_A_COPY}")
+    for name, instead in db.execute(
+        "SELECT name, disabled FROM task WHERE disabled NOT IN (?, ?) AND disabled NOT IN (SELECT name FROM task)",
+        (BARE_BASE, NOBODY),
+    ):
+        what = f"task {name!r} is disabled, and {instead!r}, which is no task, answers instead"
+        yield _damage("incomplete", name, f"{what}; {_FROM_A_COPY}")
 
 
 def _member_faults(db: sqlite3.Connection) -> Iterator[Fault]:
@@ -198,7 +224,9 @@ def _missing(blobs: Blobs, digest: str, named: str, root: Path) -> Fault:
 
 def _unfinished(root: Path) -> Iterator[Fault]:
     for path in sorted(root.glob(f"{UNFINISHED}*")):
-        yield _left_over("temporary", path.name, f"{path} was left by a killed `portfolio init`; it can be deleted")
+        yield _left_over("temporary", path.name, f"{path} was left by a killed `portfolio init`")
+    for path in sorted(root.glob(f"{TEMPORARY}*")):
+        yield _left_over("temporary", path.name, f"{path} is being written, or was left by a killed process")
 
 
 def _damage(kind: str, subject: str, message: str) -> Fault:
@@ -206,4 +234,5 @@ def _damage(kind: str, subject: str, message: str) -> Fault:
 
 
 def _left_over(kind: str, subject: str, message: str) -> Fault:
-    return Fault(kind=kind, subject=subject, message=f"{message}; it does no harm", is_damage=False)
+    what = f"{message}; it does no harm (`portfolio gc` deletes what is left for good)"
+    return Fault(kind=kind, subject=subject, message=what, is_damage=False)

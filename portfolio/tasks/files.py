@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -46,8 +47,20 @@ def read_split(location: str | Path, split: str, columns: Columns = GUESS, where
     return read_rows(locate(location), split, columns, where or {}).split
 
 
-def read_rows(location: Location, split: str, columns: Columns, where: Where, wanted: Collection[str] = ()) -> Reading:
-    """What `read_split` gives, with the columns that were chosen; only rows with a wanted label, if any is wanted."""
+def read_rows(
+    location: Location,
+    split: str,
+    columns: Columns,
+    where: Where,
+    wanted: Collection[str] = (),
+    *,
+    beside: bool = False,
+) -> Reading:
+    """What `read_split` gives, with the columns that were chosen; only rows with a wanted label, if any is wanted.
+
+    Args:
+        beside: the other columns of the rows are kept, too.
+    """
     faults = Faults(location.shown)
     table = location.open_table(split, faults)
     chosen = _chosen(table, columns, faults)
@@ -55,9 +68,10 @@ def read_rows(location: Location, split: str, columns: Columns, where: Where, wa
     names = [name for name in (chosen.text, chosen.pair) if name is not None]
     texts: list[list[str]] = [[] for _ in names]
     labels: list[str] = []
+    more: dict[str, list[str]] = {name: [] for name in chosen.unused} if beside else {}
     others: set[str] = set()
     rows = unlabelled = 0
-    for number, fields in _kept(table, [*names, chosen.label], where, faults):
+    for number, fields in _kept(table, [*names, chosen.label, *more], where, faults):
         rows += 1
         unlabelled += fields.get(chosen.label) is None
         label = _as_name(fields.get(chosen.label))
@@ -68,11 +82,18 @@ def read_rows(location: Location, split: str, columns: Columns, where: Where, wa
         for name, column in zip(names, texts, strict=True):
             column.append(_text_of(fields, name, place, faults))
         labels.append(_label_of(fields, chosen.label, place, faults))
+        for name, column in more.items():
+            column.append(as_written(fields.get(name)))
     if rows and unlabelled == rows:
         raise HiddenLabels(f"{location.shown}: no row of the {split} split has a label in {shown(chosen.label)}")
     faults.raise_if_any()
     pairs = tuple(texts[1]) if chosen.pair is not None else None
-    kept = Split(texts=tuple(texts[0]), pairs=pairs, labels=tuple(labels))
+    kept = Split(
+        texts=tuple(texts[0]),
+        pairs=pairs,
+        labels=tuple(labels),
+        beside={name: tuple(column) for name, column in more.items()},
+    )
     return Reading(split=kept, columns=chosen, other_labels=tuple(sorted(others)))
 
 
@@ -118,6 +139,33 @@ def read_texts(location: str | Path, columns: Columns = GUESS) -> Iterator[tuple
     if path.suffix.lower() == ".txt" and not os.path.isdir(path):
         return _plain_texts(path)
     return _texts_of_table(location, columns)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextRow:
+    """A text with the other columns of its row."""
+
+    place: str  # where it stands, for messages
+    text: str
+    pair: str | None
+    fields: Mapping[str, object]  # every column of the row
+
+
+def read_text_rows(at: Location, faults: Faults, columns: Columns = GUESS) -> list[TextRow]:
+    """All texts of one place, of its test split where it holds several. What cannot be used is noted, and an empty text.
+
+    Raises:
+        DataError: it has no column of texts, or nothing can be read there; with the faults noted before.
+    """
+    table = at.open_table("test", faults)
+    chosen = _chosen(table, columns, faults, with_label=False)
+    names = [name for name in (chosen.text, chosen.pair) if name is not None]
+    rows = []
+    for number, fields in _kept(table, table.columns, {}, faults):
+        place = table.place(number)
+        text, *pair = [_text_of(fields, name, place, faults) for name in names]
+        rows.append(TextRow(place=place, text=text, pair=pair[0] if pair else None, fields=fields))
+    return rows
 
 
 def _plain_texts(path: Path) -> Iterator[tuple[str, str | None]]:
@@ -216,6 +264,14 @@ def _as_name(value: object) -> str | None:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value) if isinstance(value, (str, int)) else None
+
+
+def as_written(value: object) -> str:
+    """A value of a column beside text and label, as text: empty where there is none, JSON where it is no single value."""
+    if value is None:
+        return ""
+    name = _as_name(value)
+    return json.dumps(value, sort_keys=True, default=str) if name is None else name
 
 
 def _is_unicode(text: str) -> bool:

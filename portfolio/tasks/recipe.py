@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from portfolio.errors import PortfolioError, require
-from portfolio.records import TaskRecord
+from portfolio.records import Lineage, TaskRecord
 from portfolio.tasks.columns import GUESS, Columns
 from portfolio.tasks.faults import listed, shown
 from portfolio.tasks.sequences import TaskSpec
@@ -44,8 +44,8 @@ class Recipe:
             seed=seed,
         )
 
-    def read(self, name: str) -> TaskData:
-        """The task's examples; see `read_task` for what is raised."""
+    def read(self, name: str, *, beside: bool = False) -> TaskData:
+        """The task's examples, with the other columns of its rows if asked for; see `read_task` for what is raised."""
         return read_task(
             name,
             self.train,
@@ -56,6 +56,7 @@ class Recipe:
             unknown_labels=self.unknown_labels,
             where=self.where,
             labels=self.labels,
+            beside=beside,
         )
 
     def has_train_of(self, other: Recipe) -> bool:
@@ -99,10 +100,14 @@ def listed_labels(labels: Sequence[str]) -> tuple[str, ...]:
     return tuple(labels)
 
 
-def read_test_again(task: TaskRecord) -> Split | None:
-    """The task's test split from where it came; None if it is gone, or no longer what was measured."""
+def read_test_again(task: TaskRecord | Lineage, *, beside: bool = False) -> Split | None:
+    """The test split of a task, or of one version, from where it came; None if it is gone, or not what was measured.
+
+    Args:
+        beside: with the other columns of its rows.
+    """
     try:
-        test = Recipe.from_json(task.reading).read(task.name).test
+        test = Recipe.from_json(task.reading).read(task.name, beside=beside).test
     except PortfolioError:
         return None
     [source] = [one for one in task.sources if one.split == "test"]

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,9 +20,11 @@ class Split:
     texts: tuple[str, ...]
     pairs: tuple[str, ...] | None  # second texts; None for a task of single texts
     labels: tuple[str, ...]
+    beside: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # other columns, where they were asked for
 
     def __post_init__(self) -> None:
-        lengths = {len(self.texts), len(self.labels)} | ({len(self.pairs)} if self.pairs is not None else set())
+        columns = [self.texts, self.labels, *(() if self.pairs is None else (self.pairs,)), *self.beside.values()]
+        lengths = {len(column) for column in columns}
         assert len(lengths) == 1, f"texts, pairs and labels differ in number: {lengths}"
 
     def __len__(self) -> int:
@@ -45,6 +47,7 @@ class Split:
             texts=tuple(self.texts[row] for row in rows),
             pairs=None if self.pairs is None else tuple(self.pairs[row] for row in rows),
             labels=tuple(self.labels[row] for row in rows),
+            beside={name: tuple(column[row] for row in rows) for name, column in self.beside.items()},
         )
 
 

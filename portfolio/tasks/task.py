@@ -54,6 +54,7 @@ class _Kept:
 
     where: Where
     labels: tuple[str, ...]  # none for all
+    beside: bool  # the other columns of the rows, too
 
 
 def read_task(
@@ -67,6 +68,7 @@ def read_task(
     unknown_labels: str = "error",
     where: Where | None = None,
     labels: Sequence[str] = (),
+    beside: bool = False,
 ) -> TaskData:
     """The task whose examples stand in these places.
 
@@ -79,6 +81,7 @@ def read_task(
             `keep` them, which counts them as wrong for ever.
         where: keep only the rows whose columns have these values.
         labels: keep only the rows with one of these labels, each of which train must have; none named for all.
+        beside: the other columns of every row are kept, too.
 
     Raises:
         DataError: some examples cannot be used; all faults of a file are named together.
@@ -90,10 +93,10 @@ def read_task(
         unknown_labels in UNKNOWN_LABELS,
         f"--unknown-labels must be one of {', '.join(UNKNOWN_LABELS)}, got {shown(unknown_labels)}",
     )
-    kept = _Kept(where=where or {}, labels=tuple(labels))
+    kept = _Kept(where=where or {}, labels=tuple(labels), beside=beside)
     notes: list[str] = []
     at = locate(train)
-    reading = read_rows(at, "train", columns, kept.where, kept.labels)
+    reading = read_rows(at, "train", columns, kept.where, kept.labels, beside=beside)
     _require_labels(kept, reading, "train", at)
     notes.extend(_reading_notes(reading.columns, kept))
     whole = reading.split
@@ -172,7 +175,7 @@ def _given(
     else:
         return None
     try:
-        reading = read_rows(at, split, columns.said(), kept.where, kept.labels)
+        reading = read_rows(at, split, columns.said(), kept.where, kept.labels, beside=kept.beside)
     except HiddenLabels:
         if location is not None:
             raise

@@ -27,6 +27,7 @@ ORDER = [
     "merge",
     "ensemble",
     "export",
+    "import",
     "tasks",
     "show",
     "report",

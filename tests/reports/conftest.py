@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
@@ -227,6 +228,30 @@ class History:
         """As one that was begun before rows were kept."""
         moments = tuple(moment for moment in self.snapshot.moments if moment.step not in steps)
         return History(snapshot=replace(self.snapshot, moments=moments), outcomes=self.outcomes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """An event as the store gives it."""
+
+    at: str
+    action: str
+    subject: str
+    detail: str
+
+
+@pytest.fixture
+def events_of() -> Callable[..., list[Told]]:
+    """Events a day each from 1 November 2026, 10:00 UTC: action, subject, and what it says; or at the times given."""
+
+    def build(*events: tuple[str, str, Mapping[str, Any]], times: Sequence[str] | None = None) -> list[Told]:
+        days = [(_FIRST_DAY + timedelta(days=day)).isoformat() for day in range(len(events))]
+        return [
+            Told(at=at, action=action, subject=subject, detail=json.dumps(detail))
+            for at, (action, subject, detail) in zip(times or days, events, strict=True)
+        ]
+
+    return build
 
 
 @pytest.fixture

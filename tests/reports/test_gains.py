@@ -6,9 +6,10 @@ import dataclasses
 import math
 from collections.abc import Callable
 
-from portfolio.records import AdapterRecord, Compared, Snapshot
+from portfolio.records import AdapterRecord, Alias, Compared, Snapshot
 from portfolio.reports.findings import Gain
 from portfolio.reports.gains import gains
+from portfolio.reports.report import build_report
 
 SnapshotOf = Callable[..., Snapshot]
 
@@ -31,7 +32,7 @@ def compared(adapter: AdapterRecord, *choices: Compared, version: int = 1) -> Ad
 
 def found(snapshot_of: SnapshotOf, *choices: Compared) -> tuple[Gain, ...]:
     snapshot = snapshot_of([[1.0]], names=["a"])
-    return gains(snapshot.tasks, [compared(snapshot.adapters[0], *choices)])
+    return gains(snapshot.tasks, {"a": compared(snapshot.adapters[0], *choices)})
 
 
 def test_a_gain_is_what_was_kept_less_what_was_trained_alone(snapshot_of: SnapshotOf) -> None:
@@ -52,12 +53,13 @@ def test_without_an_own_adapter_or_its_score_nothing_is_said(snapshot_of: Snapsh
     assert found(snapshot_of) == ()
 
 
-def test_the_newest_version_of_each_task_speaks_in_the_order_of_the_tasks(snapshot_of: SnapshotOf) -> None:
+def test_the_version_that_answers_speaks_for_each_task_in_their_order(snapshot_of: SnapshotOf) -> None:
     snapshot = snapshot_of([[1.0, None], [1.0, 1.0]], names=["b", "a"])
     first, second = snapshot.adapters
     choices = tried("fusion", 0.75, None), tried("own", 0.5, 0.01)
-    newer = compared(first, *choices, version=2)
-    older = compared(first, tried("fusion", 1.0, None), tried("own", 0.0, 0.01), version=1)
-    stray = dataclasses.replace(newer, task="gone")
-    made = gains(snapshot.tasks, [stray, compared(second, *choices), newer, older])
+    answering = compared(first, *choices)
+    newer = compared(first, tried("fusion", 1.0, None), tried("own", 0.0, 0.01), version=2)
+    adapters = (newer, compared(second, *choices), answering)
+    aliases = (Alias(name="b", alias="champion", version=1),)
+    made = build_report(dataclasses.replace(snapshot, adapters=adapters, aliases=aliases)).gains
     assert [(gain.task, gain.gain) for gain in made] == [("b", 0.25), ("a", 0.25)]

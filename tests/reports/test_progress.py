@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from portfolio.records import Alias
 from portfolio.reports.progress import BarDisplay, LineDisplay, outcome, training_display
 from portfolio.reports.report import build_report
 
@@ -74,6 +76,16 @@ def test_a_message_cannot_steer_the_terminal(screen: Display) -> None:
         with training_display(page.console) as display:
             display.begin("billing").say("label '\x1b[2J[red]'")
         assert "\x1b[2J[red]" not in page.text() and "\\x1b[2J[red]" in page.text()
+
+
+def test_of_a_version_that_does_not_answer_only_its_training_is_told(snapshot_of: Display) -> None:
+    snapshot = snapshot_of([[0.9]])
+    champion = Alias(name="task0", alias="champion", version=1)
+    newer = replace(snapshot.adapters[0], version=2)
+    snapshot = replace(snapshot, adapters=(*snapshot.adapters, newer), aliases=(champion,))
+    assert outcome(newer, build_report(snapshot)) == (
+        "task0@2: validation 90.0 %; 2.5 s, 3 epochs, 1,200 parameters; it does not answer yet"
+    )
 
 
 def test_the_outcome_is_one_line_with_the_figures_of_the_last_task(snapshot_of: Display) -> None:

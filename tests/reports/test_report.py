@@ -19,7 +19,9 @@ from portfolio.records import Cell, Snapshot
 from portfolio.reports import added
 from portfolio.reports.bootstrap import change_interval, mean_change_interval
 from portfolio.reports.formulas import FORMULAS
+from portfolio.reports.measured_on import MeasuredOn
 from portfolio.reports.report import Results, build_report
+from portfolio.reports.summary import summary
 
 SnapshotOf = Callable[..., Snapshot]
 HistoryOf = Callable[..., Any]
@@ -137,9 +139,11 @@ def test_costs_follow_the_tasks_with_a_line_for_each_version(snapshot_of: Snapsh
     report = build_report(dataclasses.replace(snapshot, adapters=(newer, ant, new, stray, zebra)))
     assert [cost.adapter for cost in report.costs] == ["zebra@1", "zebra@2", "zebra@10", "ant@1"]
     assert [cost.seconds for cost in report.costs] == [2.5, 2.5, 7.0, 2.5]
+    assert [(cost.answers, cost.train_rows) for cost in report.costs[:3]] == [(False, None), (False, None), (True, 100)]
     assert dataclasses.asdict(report.costs[-1]) == {
         "task": "ant",
         "adapter": "ant@1",
+        "answers": True,
         "method": "bottleneck",
         "parameters": 1200,
         "bytes": 5000,
@@ -370,3 +374,76 @@ def test_reports_start_without_torch_or_sql() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.fixture
+def promoted(history_of: HistoryOf) -> Any:
+    """a comes, then b; then a version of a is promoted that was tested on three other rows; then c comes."""
+    return history_of(
+        ("add-task", "a", {"a": "+ + + +"}),
+        ("add-task", "b", {"a": "+ + + +", "b": "+ +"}),
+        ("promote", "a", {"a": "- - +", "b": "+ a"}),
+        ("add-task", "c", {"a": "- - +", "b": "+ a", "c": "+"}),
+    )
+
+
+OTHER_ROWS_SINCE_3 = MeasuredOn(spans={"a": [(1, "rows of 1"), (3, "rows of 2")]}, moved_at=3)
+
+
+def test_scores_on_other_test_rows_are_left_out_wherever_scores_are_compared(promoted: Any) -> None:
+    report = build_report(promoted.snapshot, promoted.load, OTHER_ROWS_SINCE_3)
+    third = pytest.approx(1 / 3)
+    assert [row[0] for row in report.routed.matrix] == [None, third, third]  # after a: on other rows
+    assert [(one.task, one.before, one.after, one.change) for one in report.changes] == [
+        ("a", None, third, None),
+        ("b", 0.5, 0.5, 0.0),  # its own step was measured again when a was promoted
+        ("c", 1.0, 1.0, 0.0),
+    ]
+    assert report.other_rows == ("a",)
+    assert report.losses == ()
+    assert report.routed.bwt == report.oracle.bwt == 0.0  # of b alone
+    assert report.routed.bwt_interval is not None
+    assert (report.routed.unmeasured, report.oracle.unmeasured) == (0, 0)
+    assert strict(report.to_dict())["other_rows"] == ["a"]
+
+
+def test_other_rows_of_the_same_number_are_not_compared_either(history_of: HistoryOf) -> None:
+    history = history_of(
+        ("add-task", "a", {"a": "+ +"}),
+        ("add-task", "b", {"a": "+ +", "b": "+"}),
+        ("promote", "a", {"a": "- -", "b": "+"}),
+    )
+    report = build_report(history.snapshot, history.load, OTHER_ROWS_SINCE_3)
+    assert (report.changes[0].change, report.losses, report.other_rows) == (None, (), ("a",))
+    same = build_report(history.snapshot, history.load, MeasuredOn(spans={}, moved_at=3))
+    assert (same.changes[0].change, same.losses[0].lost, same.other_rows) == (-1.0, (0, 1), ())
+
+
+def test_where_every_version_has_the_same_rows_all_is_compared(three: Any) -> None:
+    moved = MeasuredOn(spans={}, moved_at=2)
+    assert build_report(three.snapshot, three.load, moved) == build_report(three.snapshot, three.load)
+
+
+def test_rows_from_before_another_version_answered_do_not_pass_for_those_of_now(three: Any) -> None:
+    """A version was rolled back to at generation 4, and nothing was measured since."""
+    report = build_report(three.snapshot, three.load, MeasuredOn(spans={}, moved_at=4))
+    assert (report.confusion, report.losses) == (None, ())
+    assert {one.interval for one in report.changes} == {None}
+    assert "Test rows were not measured since another version answers" in " ".join(summary(report))
+
+
+def test_the_last_row_is_that_of_the_versions_that_answer_now_also_where_no_test_rows_were_kept(three: Any) -> None:
+    """At generation 4 a version of c was rolled back to: the last row of the matrix was replaced, without a moment."""
+    snapshot = dataclasses.replace(three.snapshot, generation=4)
+    report = build_report(snapshot, three.load, MeasuredOn(spans={"c": [(3, "these"), (4, "those")]}, moved_at=4))
+    assert report.routed.now()[2] == 1.0
+
+
+def test_the_summary_names_tasks_with_other_test_rows(promoted: Any) -> None:
+    one = build_report(promoted.snapshot, promoted.load, OTHER_ROWS_SINCE_3)
+    assert any(
+        part.startswith("a has other test rows than under earlier versions: its scores") for part in summary(one)
+    )
+    many = dataclasses.replace(one, other_rows=tuple(f"t{number}" for number in range(14)))
+    assert "t10, t11 and 2 more have other test rows" in " ".join(summary(many))
+    assert "other test rows" not in " ".join(summary(build_report(promoted.snapshot)))

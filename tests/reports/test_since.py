@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from portfolio.errors import ConfigError, NotFound
-from portfolio.records import Snapshot
+from portfolio.records import Alias, Snapshot
+from portfolio.reports.measured_on import MeasuredOn
 from portfolio.reports.since import find_moment, since, since_to_dict
 from portfolio.reports.since_terminal import print_since
 
@@ -226,6 +227,103 @@ def test_of_very_many_tasks_those_that_changed_most_are_listed(history_of: Histo
     title = "Routed: scores in %, changes in points, the 40 of 42 that changed most"
     listed = lines[lines.index(title) + 3 :][:41]
     assert [line.split()[0] for line in listed if line] == names[2:]
+
+
+def move(action: str, task: str, old: int, new: int, generation: int) -> tuple[str, str, dict[str, Any]]:
+    return (action, task, {"from": f"{task}@{old}", "to": f"{task}@{new}", "generation": generation})
+
+
+@pytest.fixture
+def versions(events_of: Callable[..., Any]) -> Any:
+    """In the history: a comes with its versions 1 and 2 (gen. 1), gets 3 (before gen. 3), which is promoted (gen. 5)."""
+    return events_of(
+        ("add-task", "a", {"adapters": {"a@1": "1", "a@2": "2"}, "generation": 1}),
+        ("add-task", "b", {"adapters": {"b@1": "3"}, "generation": 2}),
+        ("add-version", "a", {"adapters": {"a@3": "4"}, "generation": 3}),
+        ("add-version", "a", {"adapters": {"a@4": "5"}, "generation": 4}),
+        move("promote", "a", 2, 3, 5),
+        move("promote", "a", 3, 4, 6),
+        move("rollback", "a", 4, 3, 7),
+    )
+
+
+@pytest.fixture
+def promoted(history_of: HistoryOf) -> Any:
+    """The moments of that history: versions that come are measured at no moment."""
+    rows = {"a": "+ +", "b": "+ +"}
+    made = history_of(
+        ("add-task", "a", {"a": "+ +"}),
+        ("add-task", "b", rows),
+        ("promote", "a", {**rows, "a": "- +"}),
+        ("promote", "a", {**rows, "a": "- -"}),
+        ("rollback", "a", {**rows, "a": "- +"}),
+    )
+    generations = (1, 2, 5, 6, 7)
+    moments = [replace(one, generation=at) for one, at in zip(made.snapshot.moments, generations, strict=True)]
+    made.snapshot = replace(made.snapshot, generation=7, moments=tuple(moments))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ("a@3", 6),  # it answered twice: before the rollback
+        ("a@4", 5),  # before it was promoted, not before it was added
+        ("b@1", 1),  # it came with its task
+        ("b", 1),
+    ],
+)
+def test_a_version_is_the_moment_before_it_last_began_to_answer(
+    promoted: Any, versions: Any, where: str, expected: int
+) -> None:
+    assert find_moment(promoted.snapshot, where, versions).generation == expected
+
+
+def test_a_version_that_never_answered_is_the_moment_before_it_was_added(promoted: Any, versions: Any) -> None:
+    assert find_moment(promoted.snapshot, "a@4", versions[:5]).generation == 2
+
+
+def test_a_version_from_before_rows_were_kept_is_told_from_an_unknown_one(promoted: Any, versions: Any) -> None:
+    with pytest.raises(ConfigError, match="no test rows were kept from before a@2 answered"):
+        find_moment(promoted.snapshot, "a@2", versions)
+    with pytest.raises(NotFound, match="got 'a@9'"):
+        find_moment(promoted.snapshot, "a@9", versions)
+
+
+def test_an_alias_stands_for_the_version_that_it_names(promoted: Any, versions: Any) -> None:
+    aliased = replace(promoted.snapshot, aliases=(Alias(name="a", alias="previous", version=4),))
+    assert find_moment(aliased, "a@previous", versions).generation == 5
+
+
+def test_versions_with_the_same_test_rows_are_compared_row_by_row(promoted: Any) -> None:
+    found = compared(promoted, 2, 4)
+    assert [(one.task, one.before, one.after) for one in found.routed] == [("a", 1.0, 0.0), ("b", 1.0, 1.0)]
+    assert found.other_rows == ()
+
+
+def test_other_test_rows_are_not_compared_also_where_there_are_as_many(promoted: Any, screen: MakeScreen) -> None:
+    measured = MeasuredOn(spans={"a": [(1, "rows of 2"), (5, "rows of 3")]})
+    first, last = promoted.snapshot.moments[1:3]
+    found = since(promoted.snapshot, promoted.load, first, last, measured)
+    assert ([one.task for one in found.routed], found.other_rows, found.losses) == (["b"], ("a",), ())
+    assert (found.came, found.went) == ((), ())
+    assert [one.task for one in found.oracle] == ["b"]
+    shown = screen()
+    print_since(found, shown.console)
+    assert "On other test rows since another version answers, so not comparable: a." in shown.lines()
+    assert since_to_dict(found)["other_rows"] == ("a",)
+
+
+def test_rows_of_another_number_are_other_rows_whatever_is_known_of_them(history_of: HistoryOf) -> None:
+    history = history_of(("add-task", "a", {"a": "+ +"}), ("promote", "a", {"a": "+ + -"}))
+    found = compared(history, 1, 2)
+    assert (found.routed, found.oracle, found.losses, found.other_rows) == ((), (), (), ("a",))
+
+
+def test_promotions_are_told_in_words(promoted: Any, screen: MakeScreen) -> None:
+    lines = printed(promoted, screen, 2, 5)
+    assert "  2026-11-03 10:00 UTC  a was promoted: another version answers" in lines
+    assert "  2026-11-05 10:00 UTC  a was rolled back: another version answers" in lines
 
 
 def test_a_time_without_a_zone_is_utc_wherever_one_is(history: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from portfolio.errors import NotFound
-from portfolio.records import Cell, Snapshot
+from portfolio.records import Cell, Snapshot, Traffic
 from portfolio.reports.listing import print_task, print_tasks, task_to_dict, tasks_to_dict
 
 SnapshotOf = Callable[..., Snapshot]
@@ -94,7 +94,90 @@ def test_tags_are_listed_where_there_are_any(snapshot_of: SnapshotOf, screen: Ma
     shown, without = screen(), screen()
     print_tasks(tagged(snapshot, tenant="acme", risk="[bold]high"), shown.console)
     print_tasks(snapshot, without.console)
-    assert shown.lines() == [*without.lines(), "", "tags", "banking: risk = [bold]high, tenant = acme"]
+    assert shown.lines()[: len(without.lines())] == without.lines()
+    header, _, line = [line.split() for line in shown.lines()[-3:]]
+    assert (header, line) == (["task", "tenant", "risk"], ["banking", "acme", "[bold]high"])
+
+
+def test_tags_with_columns_of_their_own_come_first_and_others_together(
+    snapshot_of: SnapshotOf, screen: MakeScreen
+) -> None:
+    snapshot = tagged(snapshot_of(TWO, names=["banking", "travel"]), owner="ana", kind="product", colour="red", age="1")
+    first, second = snapshot.tasks
+    snapshot = dataclasses.replace(snapshot, tasks=(first, dataclasses.replace(second, tags=(("kind", "safety"),))))
+    shown = screen()
+    print_tasks(snapshot, shown.console)
+    assert [line.split() for line in shown.lines()[-4:]] == [
+        ["task", "kind", "owner", "other", "tags"],
+        ["─" * len(shown.lines()[-3])],
+        ["banking", "product", "ana", "age", "=", "1,", "colour", "=", "red"],
+        ["travel", "safety", "-", "-"],
+    ]
+
+
+def test_only_tasks_with_these_tags_are_listed_at_their_places(snapshot_of: SnapshotOf, screen: MakeScreen) -> None:
+    snapshot = tagged(snapshot_of(TWO, names=["banking", "travel"]), tenant="acme", risk="high")
+    turned = dataclasses.replace(snapshot, tasks=snapshot.tasks[::-1])
+    wanted = {"tenant": "acme", "risk": "high"}
+    shown = screen()
+    print_tasks(turned, shown.console, wanted)
+    assert shown.lines()[2].split()[:2] == ["2", "banking"] and "travel" not in shown.text()
+    [task] = tasks_to_dict(turned, wanted)["tasks"]
+    assert (task["name"], task["position"]) == ("banking", 2)
+    nobody = screen()
+    print_tasks(turned, nobody.console, {**wanted, "risk": "low"})
+    assert nobody.lines() == ["No task has the tags tenant = acme, risk = low."]
+
+
+def out_and_tried(snapshot: Snapshot) -> Snapshot:
+    """The same, but the first task is disabled, and a challenger is tried beside the second."""
+    first, second = snapshot.tasks
+    traffic = Traffic(
+        name=second.name, version=3, mode="canary", share=0.1, by="session", since="2026-11-22T10:00:00+00:00"
+    )
+    return dataclasses.replace(
+        snapshot, tasks=(dataclasses.replace(first, disabled="none"), second), traffic=(traffic,)
+    )
+
+
+def test_disabled_tasks_are_marked_and_challengers_named(snapshot_of: SnapshotOf, screen: MakeScreen) -> None:
+    snapshot = out_and_tried(snapshot_of(TWO, names=["banking", "travel"]))
+    shown = screen()
+    print_tasks(snapshot, shown.console)
+    assert shown.lines()[2].startswith("1 banking (off)  bottleneck")
+    assert shown.lines()[6:] == [
+        "",
+        "disabled (off)",
+        "banking: nobody answers",
+        "",
+        "tried beside the version that answers",
+        "travel@3: canary on 10.0 % of sessions since 2026-11-22 10:00 UTC",
+    ]
+    one, other = tasks_to_dict(snapshot)["tasks"]
+    assert (one["disabled"], one["traffic"], other["disabled"], other["traffic"]["share"]) == ("none", None, None, 0.1)
+
+
+def test_one_task_is_shown_with_who_answers_instead_and_who_is_tried(
+    snapshot_of: SnapshotOf, screen: MakeScreen
+) -> None:
+    snapshot, shown = out_and_tried(snapshot_of(TWO, names=["banking", "travel"])), screen(width=120)
+    print_task(snapshot, "banking", shown.console)
+    print_task(snapshot, "travel", shown.console)
+    text = "\n".join(shown.lines())
+    assert len(re.findall(r"^disabled +nobody answers in its place$", text, re.MULTILINE)) == 1
+    assert len(re.findall(r"^tried +travel@3, canary on 10\.0 % of sessions since .* UTC$", text, re.MULTILINE)) == 1
+
+
+def test_the_version_and_the_mark_of_the_longest_name_are_not_cut(snapshot_of: SnapshotOf, screen: MakeScreen) -> None:
+    snapshot = snapshot_of([[1.0]], names=["n" * 128])
+    [task], [adapter] = snapshot.tasks, snapshot.adapters
+    versions = (adapter, dataclasses.replace(adapter, version=12))
+    off = dataclasses.replace(task, disabled="base")
+    for width in (80, 40):
+        shown = screen(width=width)
+        print_tasks(dataclasses.replace(snapshot, tasks=(off,), adapters=versions), shown.console)
+        assert re.match(r"1 n+…@12 \(off\)  bottleneck", shown.lines()[2])
+        assert len(shown.lines()[1]) == len(shown.lines()[2])  # as long as the rule
 
 
 def test_a_task_is_shown_with_its_tags(snapshot_of: SnapshotOf, screen: MakeScreen) -> None:

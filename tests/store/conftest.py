@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import shutil
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -17,6 +19,9 @@ from types import ModuleType
 import pytest
 
 from portfolio import records
+from portfolio.refs import Ref
+from portfolio.store.database import Database
+from portfolio.store.schema import MIGRATIONS, migrate, state_tables
 from portfolio.store.store import Store
 
 _SCRIPT = Path(__file__).with_name("store_process.py")
@@ -31,7 +36,17 @@ Seal = Callable[[Callable[[Path], object]], Path]
 @pytest.fixture(scope="session")
 def synthetic() -> ModuleType:
     """The functions of store_process.py."""
-    spec = importlib.util.spec_from_file_location("store_process", _SCRIPT)
+    return _module(_SCRIPT)
+
+
+@pytest.fixture(scope="session")
+def releases() -> ModuleType:
+    """The functions of benchmarks/reliability_records.py: synthetic portfolios with versions, and changes to them."""
+    return _module(_CODE / "benchmarks" / "reliability_records.py")
+
+
+def _module(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -51,6 +66,52 @@ def store(tmp_path: Path, synthetic: ModuleType) -> Store:
     """A portfolio without tasks, whose clock stands still."""
     moment = datetime(2030, 5, 17, 12, 30, tzinfo=timezone.utc)
     return Store.create(tmp_path / "portfolio", synthetic.CONTRACT, clock=lambda: moment)
+
+
+@pytest.fixture
+def versioned(store: Store, releases: ModuleType) -> Store:
+    """`a`, whose second version took over from the first and whose third was judged, tried and called `stable`; and `b`.
+
+    The clock stands still far ahead, so that every file counts as old.
+    """
+    fill(store, releases)
+    return store
+
+
+def fill(store: Store, releases: ModuleType) -> None:
+    """What `versioned` holds."""
+    said = {"by": "ann", "why": "to begin with"}
+    for name in ("a", "b"):
+        releases.add_task(store, name)
+    for version in (2, 3):
+        releases.add_version(store, "a", said)
+        releases.judge(store, Ref("a", version), said)
+        if version == 2:
+            releases.promote(store, Ref("a", version), said)
+    releases.point(store, "a", "stable", 3, said)
+    releases.try_out(store, "a", 3, said)
+    releases.put_suite(store, "style", 5, said)
+
+
+@pytest.fixture(scope="session")
+def downgrade() -> Callable[[Path], None]:
+    """Turns a portfolio into one of the schema before releases, which says the same as far as that can say it."""
+
+    def run(path: Path) -> None:
+        database, older = path / "portfolio.db", path / "older.db"
+        with contextlib.closing(sqlite3.connect(database)) as now:
+            now.row_factory = sqlite3.Row
+            Database(older).make()
+            with Database(older).writing() as db:
+                migrate(db, "long ago", MIGRATIONS[:5])
+                for table in state_tables(db):
+                    columns = [row["name"] for row in db.execute(f"PRAGMA table_info({table})")]
+                    places = ", ".join("?" for _ in columns)
+                    rows = now.execute(f"SELECT {', '.join(columns)} FROM {table}")
+                    db.executemany(f"INSERT INTO {table} VALUES ({places})", map(tuple, rows))
+        os.replace(older, database)
+
+    return run
 
 
 @pytest.fixture

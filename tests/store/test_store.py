@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from portfolio.actor import actor
 from portfolio.errors import ConfigError, Conflict, DamagedBlob, InvalidName, NotFound, StoreError
 from portfolio.records import Alias, Cell, Compared, FirstLook, Results, RouterWishes, Snapshot
 from portfolio.store.changes import GenerationMoved
@@ -375,8 +376,8 @@ def test_every_change_is_one_event_that_outlives_what_it_is_about(store: Store, 
     ]
     details = [json.loads(event.detail) for event in events]
     digest = synthetic.adapter_record(store, "first").digest
-    assert details[1] == {"adapters": {"first@1": digest}, "generation": 1}
-    assert details[3] == {"adapters": {"first@1": digest}, "generation": 3}
+    assert details[1] == {"by": actor(), "adapters": {"first@1": digest}, "generation": 1}
+    assert details[3] == {"by": actor(), "adapters": {"first@1": digest}, "generation": 3}
 
 
 # Against a plain model

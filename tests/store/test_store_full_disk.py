@@ -6,16 +6,21 @@ import errno
 import itertools
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from portfolio import records
 from portfolio.errors import Unwritable
 from portfolio.store.store import Store
 
 Start = Callable[..., "subprocess.Popen[str]"]
+
+_LIMITED = Path(__file__).with_name("limited_process.py")
+_CODE = Path(records.__file__).parent.parent
 
 
 def full() -> None:
@@ -72,6 +77,22 @@ def test_a_database_that_cannot_grow_leaves_the_old_state(start: Start, tmp_path
     outcomes = said.split()
     assert outcomes == sorted(outcomes, reverse=True)  # `refused` under small limits, `added` under large ones
     assert min(outcomes.count("refused"), outcomes.count("added")) >= 2
+
+
+def test_a_database_that_cannot_grow_refuses_every_change_to_versions(releases: ModuleType, tmp_path: Path) -> None:
+    """Likewise; each change is tried under higher and higher limits until it is done."""
+    process = subprocess.run(
+        [sys.executable, "-S", str(_LIMITED), str(releases.__file__), str(tmp_path / "portfolio")],
+        env={**os.environ, "PYTHONPATH": str(_CODE)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert process.stderr == ""
+    outcomes = process.stdout.split()
+    assert outcomes.count("done") == 10
+    assert outcomes.count("refused") >= 20
 
 
 def test_check_writable_sees_a_full_disk_and_leaves_nothing_behind(two_tasks: Store, synthetic: ModuleType) -> None:

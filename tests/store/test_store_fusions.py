@@ -10,6 +10,7 @@ from types import ModuleType
 
 import pytest
 
+from portfolio.actor import actor
 from portfolio.errors import ConfigError, Conflict, DamagedBlob, NotFound, StoreError
 from portfolio.records import AdapterRecord, Member, Results
 from portfolio.store.changes import GenerationMoved
@@ -89,6 +90,7 @@ def test_a_fusion_may_be_made_of_a_fusion(fused: Store, synthetic: ModuleType) -
 def test_the_event_lists_all_versions_and_what_they_are_made_of(fused: Store) -> None:
     own, fusion = fused.snapshot().adapters[2:]
     assert json.loads(fused.events()[-1].detail) == {
+        "by": actor(),
         "adapters": {"fusion@1": own.digest, "fusion@2": fusion.digest},
         "members": {"fusion@2": ["second@1", "first@1", "fusion@1"]},
         "generation": 3,

@@ -175,13 +175,15 @@ def test_it_is_read_where_it_cannot_be_written(seal: Seal, synthetic: ModuleType
     assert sorted(os.listdir(store.path)) == ["base.json", "blobs", "portfolio.db"]
 
 
-def test_the_first_change_brings_it_to_the_newest_schema(older: Store) -> None:
+def test_the_first_change_brings_it_to_the_newest_schema_and_keeps_it_as_it_was(older: Store, schema: int) -> None:
     before = older.snapshot()
     older.commit_tags(expected_generation=1, name="first", tags={"tenant": "acme"})
     assert schema_of(older) == SCHEMA_VERSION
     after = older.snapshot()
     assert after.tasks[0].tags == (("tenant", "acme"),)
     assert (after.cells, after.router, after.adapters) == (before.cells, before.router, before.adapters)
+    assert older.releases.lineage(before.adapters[0].ref).labels == before.tasks[0].labels
+    assert sorted(os.listdir(older.path)) == ["base.json", "blobs", "portfolio.db", f"portfolio.db.schema-{schema}"]
     assert older.verify() == ()
 
 

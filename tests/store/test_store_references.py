@@ -13,6 +13,7 @@ import pytest
 from portfolio.errors import DamagedBlob
 from portfolio.records import Results
 from portfolio.store.changes import GenerationMoved
+from portfolio.store.database import Database
 from portfolio.store.references import KEPT_CHANGES, KEPT_S
 from portfolio.store.store import Store
 
@@ -55,6 +56,36 @@ def test_the_blobs_of_a_removed_task_can_be_read_for_some_changes_only(store: St
     with pytest.raises(GenerationMoved, match="read a new snapshot"):
         store.get(digest)
     assert store.verify() == ()
+
+
+def test_a_blob_of_the_past_that_is_gone_is_no_damage_before_its_deletion_is_on_record(
+    store: Store, synthetic: ModuleType
+) -> None:
+    """Another process deletes it and has not committed yet, or was killed before it could."""
+    synthetic.add_task(store, "first")
+    synthetic.add_task(store, "second")
+    digest = store.snapshot().adapters[0].digest
+    synthetic.remove_task(store, "first")
+    (store.path / "blobs" / digest[:2] / digest[2:]).unlink()
+    with pytest.raises(GenerationMoved, match="read a new snapshot"):
+        store.get(digest)
+    assert store.verify() == ()
+
+
+def test_a_blob_that_is_put_again_while_it_is_looked_for_is_found(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = store.put(b"bytes")
+    path = store.path / "blobs" / digest[:2] / digest[2:]
+    path.unlink()
+    original = Database.reading
+
+    def reading(database: Database) -> object:
+        store.put(b"bytes")
+        return original(database)
+
+    monkeypatch.setattr(Database, "reading", reading)
+    assert store.get(digest) == b"bytes"
 
 
 def test_a_task_that_came_back_keeps_its_blobs(store: Store, synthetic: ModuleType) -> None:

@@ -10,6 +10,7 @@ from types import ModuleType
 
 import pytest
 
+from portfolio.actor import actor
 from portfolio.errors import ConfigError, DamagedBlob, NotFound
 from portfolio.records import Cell, FirstLook, Results, RouterState, RouterWishes
 from portfolio.store.changes import GenerationMoved
@@ -56,7 +57,7 @@ def test_a_new_state_and_its_results_take_the_place_of_the_old(two_tasks: Store)
     assert two_tasks.verify() == ()
     event = two_tasks.events()[-1]
     assert (event.at, event.action, event.subject) == (NOW, "calibrated", "router")
-    assert json.loads(event.detail) == {"coverage": [0.95, 0.5], "generation": 3}
+    assert json.loads(event.detail) == {"by": actor(), "coverage": [0.95, 0.5], "generation": 3}
 
 
 def test_results_of_an_unknown_task_are_refused_with_the_state_that_came_along(two_tasks: Store) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import shutil
 import sqlite3
@@ -11,6 +12,10 @@ from pathlib import Path
 import pytest
 
 from portfolio.errors import StoreError
+from portfolio.refs import Ref
+from portfolio.store import release_rows
+from portfolio.store.checksums import checksum
+from portfolio.store.database import Database
 from portfolio.store.store import Store
 
 
@@ -134,6 +139,53 @@ def test_a_row_changed_behind_the_stores_back_is_damage(two_tasks: Store, statem
     faults = two_tasks.verify()
     assert any(fault.is_damage for fault in faults)
     assert all("restore" in fault.message or "remove it" in fault.message for fault in faults if fault.is_damage)
+
+
+def test_a_version_without_a_lineage_is_damage(versioned: Store) -> None:
+    change_database(versioned, "DELETE FROM lineage WHERE name = 'a' AND version = 3")
+    [fault] = [fault for fault in versioned.verify() if fault.is_damage]
+    assert (fault.kind, fault.subject) == ("incomplete", "a@3")
+
+
+def test_a_task_that_says_something_else_than_its_champion_is_damage(versioned: Store) -> None:
+    """As a row that was put back from an older copy would, though its checksum is right."""
+    with Database(versioned.path / "portfolio.db").writing() as db:
+        lineage = release_rows.read_lineage(db, Ref("a", 3))
+        assert lineage is not None
+        release_rows.write_task_of(db, lineage)  # but the champion is a@2
+    [fault] = versioned.verify()
+    assert (fault.kind, fault.subject, fault.is_damage) == ("incomplete", "a", True)
+    assert "its champion a@2" in fault.message
+
+
+def test_a_task_in_whose_place_nobody_can_answer_is_damage(versioned: Store) -> None:
+    for instead, expected in (("b", 0), ("base", 0), ("none", 0), ("ghost", 1)):
+        with Database(versioned.path / "portfolio.db").writing() as db:
+            release_rows.set_disabled(db, "a", instead)
+        faults = versioned.verify()
+        assert len(faults) == expected
+    assert "'ghost'" in faults[0].message
+
+
+@pytest.mark.parametrize("table", ["alias", "traffic", "ready", "lineage"])
+def test_a_row_that_names_a_version_which_is_not_there_is_damage(versioned: Store, table: str) -> None:
+    """Each with the right checksum, so that nothing but the reference is wrong."""
+    path = versioned.path / "portfolio.db"
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:  # which holds no rules between tables
+        db.row_factory = sqlite3.Row
+        row = dict(db.execute(f"SELECT rowid, * FROM {table} WHERE name = 'a' ORDER BY version DESC").fetchone())
+        changed = {**row, "version": 9}
+        written = checksum({column: value for column, value in changed.items() if column != "rowid"})
+        db.execute(f"UPDATE {table} SET version = 9, checksum = ? WHERE rowid = ?", (written, row["rowid"]))
+    assert any(f"{table} row" in fault.message and "not there" in fault.message for fault in versioned.verify())
+
+
+@pytest.mark.parametrize("name", [".tmp-0123", ".init-0123"])
+def test_what_a_killed_process_left_beside_the_database_is_information(versioned: Store, name: str) -> None:
+    (versioned.path / name).mkdir()
+    [fault] = versioned.verify()
+    assert (fault.kind, fault.subject, fault.is_damage) == ("temporary", name, False)
+    assert "portfolio gc" in fault.message
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from portfolio.hosting.base import Base
 from portfolio.hosting.host import Host
 from portfolio.hosting.trunk import prepare
 from portfolio.portfolio import Portfolio
-from portfolio.records import Results, Snapshot
+from portfolio.records import AdapterRecord, Results, Snapshot
 from portfolio.training import TrainingConfig
 from routing.cascade import Cascade, CascadeCalibration, FirstLook
 from routing.decision import Decision
@@ -291,3 +291,20 @@ def blocks_run() -> Iterator[Callable[[Host], list[int]]]:
     yield watch
     for handle in handles:
         handle.remove()
+
+
+@pytest.fixture
+def second(grown: Portfolio, files_of: Callable[..., Files], quick: TrainingConfig) -> Callable[..., AdapterRecord]:
+    """`second(NAME)` trains the next version of a task's adapter in the grown portfolio; on other words, if they are given."""
+
+    def made(name: str, words: Words | None = None, *, seed: int = 1) -> AdapterRecord:
+        files = files_of(name, words, seed=seed)
+        return grown.add_task(name, files.train, test=files.test, again=True, training=quick)
+
+    return made
+
+
+@pytest.fixture
+def promote() -> Callable[[Portfolio, str, int], object]:
+    """`promote(PORTFOLIO, NAME, VERSION)`, whatever the gate would say."""
+    return lambda portfolio, name, version: portfolio.releases.promote(f"{name}@{version}", force="for a test")

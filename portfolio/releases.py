@@ -1,0 +1,507 @@
+"""Versions of adapters as releases: judged, promoted, rolled back, disabled, on record. `Portfolio.releases` is one of these.
+
+A promotion takes what the gate computed (`Ready`), a rollback what the portfolio was before: so neither loads a model. Where
+that no longer holds, since other tasks came or changed, a promotion is judged anew; a rollback goes ahead at once, with the
+router's sums moved exactly and its thresholds kept, and leaves to `evaluate` what can only be measured with the models.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from portfolio.champions import aliases_of, champion_of, find_adapter
+from portfolio.errors import Blocked, Conflict, NotFound, require
+from portfolio.gates.gates_file import GatesFile
+from portfolio.gates.verdict import PASS, Verdict, verdict_from_json
+from portfolio.records import (
+    BARE_BASE,
+    CHAMPION,
+    NOBODY,
+    AdapterRecord,
+    Ready,
+    Snapshot,
+    TaskRecord,
+)
+from portfolio.refs import Ref, require_known
+from portfolio.standby import load_checked, moved, promoted_before, ready_now, results_of_ready
+from portfolio.store.changes import GenerationMoved, iso_now
+from portfolio.store.release_rows import VerdictRow
+from portfolio.store.store import Store
+from portfolio.surroundings import surroundings
+
+if TYPE_CHECKING:
+    from portfolio.engine import Engine
+    from portfolio.evidence.model_evidence import ModelEvidence
+    from portfolio.reports.at import Serving
+    from portfolio.reports.difference import Difference
+    from portfolio.reports.history import HistoryLine
+    from portfolio.store.garbage import Garbage
+    from portfolio.tasks.splits import Split
+
+ReadAgain = Callable[[TaskRecord], "Split | None"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """That an alias went, or would go, from one version to another."""
+
+    alias: str
+    before: str | None  # `name@version`; None: it named none
+    after: str | None
+    verdict: Verdict | None = None  # that let it pass
+    forced: str | None = None  # why it was moved without a PASS
+    measured: bool = True  # False: routed scores are not known before the next `evaluate`
+
+
+class Releases:
+    """What can be done with versions. Every change is on record, with who did it and why."""
+
+    def __init__(self, store: Store, engine: Callable[[], Engine], read_again: ReadAgain) -> None:
+        """For `Portfolio.releases`.
+
+        Args:
+            engine: called when models must run; loads the base then.
+        """
+        self._store = store
+        self._engine = engine
+        self._read_again = read_again
+        self._gates = GatesFile(store.path)
+
+    # Judging
+
+    def gate(self, ref: str, *, dry_run: bool = False, why: str = "") -> Verdict:
+        """Judge a version by the rules that hold for its task. The verdict is stored; the version becomes the challenger.
+
+        Args:
+            ref: `name@version` or `name@alias`; a bare name is its newest version.
+            dry_run: store nothing.
+
+        Raises:
+            NotFound: no such version.
+            ConfigError: a `gates.toml` that cannot be.
+        """
+        while True:
+            snapshot = self._store.snapshot(history=False)
+            record = self._newest(snapshot, ref)
+            verdict, evidence = self._judged(snapshot, record)
+            if dry_run:
+                return verdict
+            try:
+                self._keep(snapshot, record, verdict, evidence, why)
+            except GenerationMoved:
+                continue
+            return verdict
+
+    def verdicts(self, name: str | None = None) -> tuple[Verdict, ...]:
+        """All, or those on the versions of one adapter; oldest first. They stay when a task is removed."""
+        rows = self._store.releases.verdicts(name)
+        return tuple(verdict_from_json(self._store.get(row.digest).decode()) for row in rows)
+
+    def admit(self, record: AdapterRecord) -> Verdict:
+        """Judge the first version of a new task that was taken in disabled; it answers from now on if it passes."""
+        verdict = self.gate(str(record.ref), why="a new task")
+        if verdict.outcome == PASS:
+            self._set_instead(record.task, None, "passed its gate", _said_of(verdict, None))
+        return verdict
+
+    def _judged(self, snapshot: Snapshot, record: AdapterRecord) -> tuple[Verdict, ModelEvidence]:
+        from portfolio.evidence.model_evidence import ModelEvidence
+        from portfolio.gates.judging import judge
+        from portfolio.gates.named_files import named_files
+
+        gates = self._gates.current()
+        champion = champion_of(snapshot, record.task)
+        evidence = ModelEvidence(self._engine(), record.ref, read_again=self._read_again)
+        [task] = [one for one in snapshot.tasks if one.name == record.task]
+        verdict = judge(
+            gates,
+            dict(task.tags),
+            evidence,
+            version=record,
+            champion=None if champion.ref == record.ref else champion,
+            surroundings=surroundings(snapshot, record.task),
+            at=iso_now(),
+        )
+        watched = named_files(gates, self._store.path, record.ref)
+        return replace(verdict, data=(*verdict.data, *watched)), evidence
+
+    def _keep(
+        self, snapshot: Snapshot, record: AdapterRecord, verdict: Verdict, evidence: ModelEvidence, why: str
+    ) -> None:
+        is_champion = champion_of(snapshot, record.task).ref == record.ref
+        row = VerdictRow(
+            at=verdict.at,
+            name=record.name,
+            version=record.version,
+            adapter=record.digest,
+            outcome=verdict.outcome,
+            digest=self._store.put(verdict.to_json().encode()),
+        )
+        self._store.releases.commit_verdict(
+            expected_generation=snapshot.generation,
+            verdict=row,
+            ready=None if is_champion else evidence.ready(),
+            detail={"why": why},
+        )
+
+    # Moving aliases
+
+    def promote(
+        self,
+        ref: str,
+        *,
+        to: str = CHAMPION,
+        expected: str | None = None,
+        force: str | None = None,
+        why: str = "",
+        dry_run: bool = False,
+    ) -> Move:
+        """Let a version answer for its task, if it passed its gate as things are now; or move another alias to it.
+
+        The gate runs only where no verdict of the same adapter, champion, rules and surroundings is stored.
+
+        Args:
+            to: `champion`, or an alias of your own, which needs no verdict.
+            expected: the version that the alias must name now, as `name@version`, or as its number; whatever it names, if
+                not given.
+            force: a reason to promote it without a PASS; on record.
+            dry_run: say what would happen; nothing is stored, not even a verdict.
+
+        Raises:
+            Blocked: the verdict is not PASS; it holds the verdict. Nothing moved.
+            Conflict: the alias names another version than expected, also if it moved meanwhile; or names this one already;
+                or the version is deprecated, and `force` was not given.
+            NotFound: no such version.
+        """
+        while True:
+            try:
+                if to != CHAMPION:
+                    return self._point(ref, to, expected, why, dry_run)
+                return self._promote(ref, expected, force, why, dry_run)
+            except GenerationMoved:
+                continue
+
+    def _promote(self, ref: str, expected: str | None, force: str | None, why: str, dry_run: bool) -> Move:
+        snapshot = self._store.snapshot(history=False)
+        record = self._newest(snapshot, ref)
+        champion = champion_of(snapshot, record.task)
+        _require_expected(CHAMPION, champion.ref, expected)
+        [task] = [one for one in snapshot.tasks if one.name == record.task]
+        if champion.ref == record.ref and task.disabled is None:
+            raise Conflict(
+                f"{record.ref} is the champion already; another version is promoted with: portfolio promote REF"
+            )
+        if record.deprecated is not None and force is None:
+            raise Conflict(
+                f"{record.ref} is deprecated ({record.deprecated}); take that back with: "
+                f"portfolio deprecate {record.ref} --undo"
+            )
+        verdict = None
+        if force is None:
+            verdict = self._stored_verdict(snapshot, record)
+            if verdict is None:
+                verdict = self.gate(str(record.ref), dry_run=dry_run, why="to be promoted")
+                snapshot = snapshot if dry_run else self._store.snapshot(history=False)
+            if verdict.outcome != PASS:
+                raise Blocked(f"{record.ref} is not promoted: its verdict is {verdict.outcome}", verdict)
+        move = Move(
+            alias=CHAMPION,
+            before=str(champion.ref),
+            after=str(record.ref),
+            verdict=verdict,
+            forced=force,
+            measured=self._ready(snapshot, record) is not None or champion.ref == record.ref,
+        )
+        if not dry_run:
+            said = _said_of(verdict, force)
+            if champion.ref == record.ref:
+                self._set_instead(record.task, None, why or "promoted", said)
+            else:
+                self._move_champion(snapshot, record, champion.version, "promote", {"why": why, **said})
+        return move
+
+    def _point(self, ref: str, alias: str, expected: str | None, why: str, dry_run: bool) -> Move:
+        """An alias that decides nothing by itself."""
+        snapshot = self._store.snapshot(history=False)
+        record = self._newest(snapshot, ref)
+        now = aliases_of(snapshot, record.name).get(alias)
+        _require_expected(alias, None if now is None else Ref(record.name, now), expected)
+        if not dry_run:
+            self._store.releases.commit_alias(
+                expected_generation=snapshot.generation,
+                name=record.name,
+                alias=alias,
+                version=record.version,
+                expected=now,
+                detail={"why": why},
+            )
+        return Move(alias=alias, before=None if now is None else f"{record.name}@{now}", after=str(record.ref))
+
+    def rollback(self, name: str, *, why: str = "", dry_run: bool = False) -> Move:
+        """Let the version answer again that answered before, after checking its digest and reading it.
+
+        Args:
+            name: of the task; or `name@version`, to go back to any earlier champion.
+
+        Raises:
+            NotFound: no such task, or nothing that it could go back to.
+            DamagedBlob: that version is not what it was; nothing moved.
+        """
+        while True:
+            try:
+                return self._rollback(name, why, dry_run)
+            except GenerationMoved:
+                continue
+
+    def _rollback(self, name: str, why: str, dry_run: bool) -> Move:
+        snapshot = self._store.snapshot(history=False)
+        task, at, _ = name.partition("@")
+        require_known(task, [one.name for one in snapshot.tasks])
+        champion = champion_of(snapshot, task)
+        before = promoted_before(self._store.events(), task)
+        if not before:
+            raise NotFound(
+                f"{champion.ref} is the first champion of {task!r}, so there is nothing to go back to; stop it with: "
+                f"portfolio disable {task}"
+            )
+        record = find_adapter(snapshot, name if at else f"{task}@{before[-1]}")
+        require(
+            record.version in before,
+            f"{record.ref} was no champion of {task!r} before {champion.ref}; expected one of "
+            f"{', '.join(f'{task}@{version}' for version in before)}",
+        )
+        load_checked(self._store, record)
+        move = Move(
+            alias=CHAMPION,
+            before=str(champion.ref),
+            after=str(record.ref),
+            measured=self._ready(snapshot, record) is not None,
+        )
+        if not dry_run:
+            self._move_champion(snapshot, record, champion.version, "rollback", {"why": why})
+        return move
+
+    def _move_champion(
+        self, snapshot: Snapshot, record: AdapterRecord, champion: int, action: str, detail: Mapping[str, object]
+    ) -> None:
+        store, name = self._store, record.task
+        ready = self._ready(snapshot, record)
+        if ready is None:
+            router, results = moved(store, snapshot, store.releases.lineage(record.ref))
+        else:
+            router, results = ready.router, results_of_ready(ready)
+        before = promoted_before(store.events(), name)
+        if action == "rollback":
+            before = before[: before.index(record.version)]
+        else:
+            before = (*before, champion)
+        store.releases.commit_promotion(
+            expected_generation=snapshot.generation,
+            ref=record.ref,
+            expected_champion=champion,
+            previous=before[-1] if before else None,
+            router=router,
+            results=results,
+            action=action,
+            detail=detail,
+            before=ready_now(snapshot, name, surroundings(snapshot, name)),
+            enable=action == "promote",
+        )
+
+    def _ready(self, snapshot: Snapshot, record: AdapterRecord) -> Ready | None:
+        """What was computed or kept of the portfolio with this version as champion, if that holds now."""
+        found = self._store.releases.ready(record.ref)
+        holds = found is not None and found.surroundings == surroundings(snapshot, record.task)
+        return found if holds else None
+
+    def _stored_verdict(self, snapshot: Snapshot, record: AdapterRecord) -> Verdict | None:
+        """The newest verdict on this version, if everything that it looked at is the same now."""
+        rows = [row for row in self._store.releases.verdicts(record.name) if row.version == record.version]
+        if not rows or rows[-1].adapter != record.digest:
+            return None
+        from portfolio.gates.named_files import are_unchanged
+
+        verdict = verdict_from_json(self._store.get(rows[-1].digest).decode())
+        champion = champion_of(snapshot, record.task)
+        beside = None if champion.ref == record.ref else champion.digest
+        holds = (
+            verdict.champion_adapter == beside
+            and verdict.gates == self._gates.digest()
+            and verdict.surroundings == surroundings(snapshot, record.task)
+            and are_unchanged(verdict.data)
+            and self._suites_of(verdict) <= {(f"suite {one.name}", one.digest) for one in self._store.releases.suites()}
+        )
+        return verdict if holds else None
+
+    @staticmethod
+    def _suites_of(verdict: Verdict) -> set[tuple[str, str]]:
+        return {(what, digest) for what, digest in verdict.data if what.startswith("suite ")}
+
+    # Who does not answer, and what should not be used
+
+    def disable(self, name: str, *, instead: str | None = None, why: str = "", dry_run: bool = False) -> str:
+        """Let the router give nothing to a task any more; what would go there is answered by something else, at once.
+
+        Args:
+            instead: another task, `base` (the nearest class, no adapter) or `none` (nobody); by default the portfolio's
+                fallback, or `base` where there is none.
+
+        Returns:
+            Who answers instead.
+
+        Raises:
+            NotFound: no such task.
+            ConfigError: a task cannot stand in for itself.
+        """
+        while True:
+            snapshot = self._store.snapshot(history=False)
+            names = [task.name for task in snapshot.tasks]
+            require_known(name, names)
+            who = instead or _fallback(snapshot, name)
+            if who not in (BARE_BASE, NOBODY):
+                require_known(who, names)
+            require(who != name, f"{name!r} cannot stand in for itself; name another task, base or none")
+            if dry_run:
+                return who
+            try:
+                self._commit_disabled(snapshot, name, who, why)
+            except GenerationMoved:
+                continue
+            return who
+
+    def enable(self, name: str, *, why: str = "", dry_run: bool = False) -> None:
+        """Let a disabled task answer again.
+
+        Raises:
+            NotFound: no such task.
+            Conflict: it is not disabled.
+        """
+        snapshot = self._store.snapshot(history=False)
+        require_known(name, [task.name for task in snapshot.tasks])
+        [task] = [one for one in snapshot.tasks if one.name == name]
+        if task.disabled is None:
+            raise Conflict(f"{name!r} is not disabled: it answers already")
+        if not dry_run:
+            self._set_instead(name, None, why)
+
+    def deprecate(self, ref: str, *, why: str | None, dry_run: bool = False) -> AdapterRecord:
+        """Say of a version that it should not be used any more: it cannot be promoted. A champion goes on answering.
+
+        Args:
+            why: None takes it back.
+
+        Raises:
+            NotFound: no such version.
+        """
+        require(why is None or bool(why.strip()), "expected a reason to deprecate a version, got an empty one")
+        while True:
+            snapshot = self._store.snapshot(history=False)
+            record = find_adapter(snapshot, ref)
+            if dry_run:
+                return record
+            try:
+                self._store.releases.commit_deprecated(
+                    expected_generation=snapshot.generation,
+                    ref=record.ref,
+                    why=why,
+                    detail={"why": why or "taken back"},
+                )
+            except GenerationMoved:
+                continue
+            return record
+
+    def _set_instead(
+        self, name: str, instead: str | None, why: str, said: Mapping[str, object] = MappingProxyType({})
+    ) -> None:
+        while True:
+            try:
+                self._commit_disabled(self._store.snapshot(history=False), name, instead, why, said)
+            except GenerationMoved:
+                continue
+            return
+
+    def _commit_disabled(
+        self,
+        snapshot: Snapshot,
+        name: str,
+        instead: str | None,
+        why: str,
+        said: Mapping[str, object] = MappingProxyType({}),
+    ) -> None:
+        self._store.releases.commit_disabled(
+            expected_generation=snapshot.generation, name=name, instead=instead, detail={"why": why, **said}
+        )
+
+    # What was, and what is left over
+
+    def history(self, name: str | None = None) -> tuple[HistoryLine, ...]:
+        """Everything that was done to a portfolio, or to one of its tasks, also to one that was removed; oldest first."""
+        from portfolio.reports.history import history
+
+        return history(self._store.events(), name)
+
+    def at(self, when: str) -> tuple[Serving, ...]:
+        """What answered at a date or time (ISO 8601), task by task.
+
+        Raises:
+            ConfigError: no date.
+        """
+        from portfolio.reports.at import at
+
+        return at(self._store.events(), when)
+
+    def diff(self, one: str, other: str) -> Difference:
+        """How two versions differ: settings, data, figures, and the examples that flipped.
+
+        Raises:
+            NotFound: no such version.
+        """
+        from portfolio.differing import difference_of
+
+        snapshot = self._store.snapshot(history=False)
+        return difference_of(self._store, find_adapter(snapshot, one), find_adapter(snapshot, other))
+
+    def flipped_texts(self, found: Difference) -> Mapping[int, str]:
+        """The texts of the rows that flipped, by row, read again from where they came; none where they cannot be read."""
+        from portfolio.differing import flipped_texts
+
+        snapshot = self._store.snapshot(history=False)
+        record = find_adapter(snapshot, found.after)
+        [task] = [one for one in snapshot.tasks if one.name == record.task]
+        return flipped_texts(self._store, found, task, record, self._read_again)
+
+    def gc(self, *, dry_run: bool = False) -> tuple[Garbage, ...]:
+        """Delete what nothing refers to: blobs, temporary files, unfinished directories; what went or would go."""
+        return self._store.gc(dry_run=dry_run)
+
+    @staticmethod
+    def _newest(snapshot: Snapshot, ref: str) -> AdapterRecord:
+        """The version that a reference names; of a bare name the newest."""
+        if "@" in ref:
+            return find_adapter(snapshot, ref)
+        require_known(ref, [task.name for task in snapshot.tasks])
+        return max((one for one in snapshot.adapters if one.name == ref), key=lambda one: one.version)
+
+
+def _fallback(snapshot: Snapshot, name: str) -> str:
+    fallback = None if snapshot.router is None else snapshot.router.wishes.fallback
+    return BARE_BASE if fallback in (None, name) else fallback
+
+
+def _require_expected(alias: str, now: Ref | None, expected: str | None) -> None:
+    if expected is not None and expected not in (str(now), "" if now is None else str(now.version)):
+        raise Conflict(
+            f"expected {alias} to name {expected}, but it names {now or 'nothing'}: it moved meanwhile; look at it with: "
+            f"portfolio history"
+        )
+
+
+def _said_of(verdict: Verdict | None, forced: str | None) -> dict[str, object]:
+    """What the history says of why a version may answer."""
+    if verdict is None:
+        return {} if forced is None else {"forced": forced}
+    return {"outcome": verdict.outcome, "verdict": hashlib.sha256(verdict.to_json().encode()).hexdigest()}
