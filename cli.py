@@ -1,6 +1,7 @@
 """The command line: each command parses, calls one method of `Portfolio`, and prints: data to stdout, talk to stderr.
 
-Exit codes: 0 done; 1 damage found by `verify`, or a fault of ours; 2 something the user can put right; 130 interrupted.
+Exit codes: 0 done; 1 damage found by `verify`, or a fault of ours; 2 something the user can put right; 3 and 4 verdicts of
+BLOCK and INCONCLUSIVE; 130 interrupted.
 Torch and all that needs it is imported by the commands that run the base, so that the others answer at once.
 """
 
@@ -21,7 +22,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from portfolio.commands import exchange, releases, traffic
+from portfolio.commands import exchange, releases, suites, traffic
 from portfolio.commands.options import (
     asking_of,
     asking_options,
@@ -337,10 +338,11 @@ def add_tasks(ctx: click.Context, sequence: str, order: str | None, workers: int
 
 
 @commands.command()
+@click.option("--tag", "tags", type=key_value, multiple=True, help="Only tasks with this tag; repeatable.")
 @json_option
 @click.pass_obj
-def tasks(place: Place, as_json: bool) -> None:
-    """List the tasks, in the order they were added.
+def tasks(place: Place, tags: tuple[tuple[str, str], ...], as_json: bool) -> None:
+    """List the tasks, in the order they were added, with the version that answers.
 
     \b
     Example:
@@ -348,7 +350,7 @@ def tasks(place: Place, as_json: bool) -> None:
     """
     from portfolio.reports.show import show_tasks
 
-    show_tasks(place.open().snapshot(history=False), as_json)
+    show_tasks(place.open().snapshot(history=False), as_json, tags_of(tags))
 
 
 @commands.command()
@@ -358,6 +360,8 @@ def tasks(place: Place, as_json: bool) -> None:
 @click.pass_obj
 def show(place: Place, name: str, png: str | None, as_json: bool) -> None:
     """Print all that is known of one task; of a fusion also which members it attends to.
+
+    NAME is a task, or a version of its adapter: NAME@VERSION or NAME@ALIAS.
 
     \b
     Example:
@@ -373,11 +377,17 @@ def show(place: Place, name: str, png: str | None, as_json: bool) -> None:
         from portfolio.reports.heat_map import draw_attention
 
         draw_attention(attention, Path(png))
-    show_task(portfolio.snapshot(), name, as_json, attention)
+    task = name.partition("@")[0]
+    lineages, verdicts = portfolio.store.releases.lineages(task), portfolio.releases.verdicts(task)
+    show_task(portfolio.snapshot(), name, as_json, attention, lineages, verdicts)
 
 
 @commands.command()
-@click.option("--since", metavar="WHEN", help="Compare with the moment before a task or NAME@VERSION came, or a date.")
+@click.option(
+    "--since",
+    metavar="WHEN",
+    help="Compare with the moment before a task came or NAME@VERSION began to answer, or a date.",
+)
 @click.option("--until", metavar="WHEN", help="Beside --since: up to then, instead of up to now.")
 @click.option("--with-texts", is_flag=True, help="Also the texts of lost rows, read again from their files.")
 @click.option("--html", metavar="FILE", help="Write it as one page that any browser opens.")
@@ -791,7 +801,7 @@ def demo(ctx: click.Context, into: str | None, base: str) -> None:
     _next(place.command('predict "where is my parcel?"'), place.command("show billing"), place.command("report --json"))
 
 
-for _command in (*releases.COMMANDS, *exchange.COMMANDS, *traffic.COMMANDS):
+for _command in (*releases.COMMANDS, *traffic.COMMANDS, *suites.COMMANDS, *exchange.COMMANDS):
     commands.add_command(_command)
 
 

@@ -18,14 +18,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))  # before this file's directory, whose routing.py hides the package
+sys.path.insert(0, str(Path(__file__).parents[1]))  # before this file's directory, whose routing.py hides the package
 
 from start_up import run
 
 from benchmarks.measuring import machine
 
 Figures = dict[str, Any]
+ROOT = Path(__file__).parents[1]
 TASK = "synthetic-00003"
 AIM_S = 1.0  # of a rollback
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -22,31 +23,39 @@ HEADER = """\
 <!-- Made by docs/build_cli.py from cli.py; change that, then run: python docs/build_cli.py -->
 
 Data goes to standard output, talk to standard error. Exit codes: 0 done; 1 damage found by `verify`, or a fault of the
-program itself (set `PORTFOLIO_DEBUG=1` to see where); 2 something that you can put right; 130 interrupted.
+program itself (set `PORTFOLIO_DEBUG=1` to see where); 2 something that you can put right; 3 a verdict of BLOCK, and 4 of
+INCONCLUSIVE, by `gate` and `promote`; 130 interrupted.
 """
 
 
 def build(commands: click.Group) -> str:
     """The reference as Markdown: the group, then each of its commands."""
     context = commands.make_context("portfolio", [], resilient_parsing=True)
-    parts = [HEADER, _section("## portfolio", commands, context)]
-    for name in commands.list_commands(context):
-        command = cast("click.Command", commands.get_command(context, name))
+    return "\n".join([HEADER, _section("## portfolio", commands, context), *_sections(commands, context)])
+
+
+def _sections(group: click.Group, context: click.Context) -> Iterator[str]:
+    """One a command, and one a command of a command."""
+    for name in group.list_commands(context):
+        command = cast("click.Group", group.get_command(context, name))
         inner = command.make_context(name, [], parent=context, resilient_parsing=True)
-        parts.append(_section(f"## portfolio {name}", command, inner))
-    return "\n".join(parts)
+        yield _section(f"## {inner.command_path.replace(' [-p DIR]', '')}", command, inner)
+        if hasattr(command, "list_commands"):
+            yield from _sections(command, inner)
 
 
 def _section(heading: str, command: click.Command, context: click.Context) -> str:
-    usage = " ".join(["portfolio", *([] if context.parent is None else ["[-p DIR]", command.name or ""])])
-    usage = " ".join([usage, *command.collect_usage_pieces(context)])
-    lines = [heading, "", "```text", usage, "```", "", _help(command), "", "| option | |", "|---|---|"]
+    path = context.command_path if context.parent is None else context.command_path.replace(" ", " [-p DIR] ", 1)
+    usage = " ".join([path, *command.collect_usage_pieces(context)])
+    lines = [heading, "", "```text", usage, "```", "", _help(command)]
+    rows = []
     for parameter in command.get_params(context):
         record = parameter.get_help_record(context)
         if record is not None and record[1]:
             flag, text = (part.replace("|", "\\|") for part in record)
-            lines.append(f"| `{flag}` | {text} |")
-    return "\n".join([*lines, ""])
+            rows.append(f"| `{flag}` | {text} |")
+    table = ["", "| option | |", "|---|---|", *rows] if rows else []
+    return "\n".join([*lines, *table, ""])
 
 
 def _help(command: click.Command) -> str:
