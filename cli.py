@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from portfolio.made_of import MadeOf
     from portfolio.methods.config import AdapterConfig
     from portfolio.portfolio import Portfolio
+    from portfolio.records import Attention
     from portfolio.reports.judgement import RouteReport
     from portfolio.reports.progress import BarDisplay, LineDisplay
     from portfolio.tasks.columns import Columns
@@ -153,8 +154,9 @@ def add_task(ctx: click.Context, name: str, on: str | None, dry_run: bool, as_js
     defaults, which `portfolio show NAME` prints.
 
     \b
-    Example:
+    Examples:
         portfolio -p support add-task banking --train train.jsonl --test test.jsonl
+        portfolio -p support add-task banking --again --rank 16
     """
     from portfolio.made_of import StackOn
 
@@ -367,7 +369,6 @@ def show(place: Place, name: str, png: str | None, as_json: bool) -> None:
     Example:
         portfolio -p support show banking
     """
-    from portfolio.reports.show import show_task
 
     portfolio = place.open()
     attention = portfolio.attention(name)
@@ -377,9 +378,7 @@ def show(place: Place, name: str, png: str | None, as_json: bool) -> None:
         from portfolio.reports.heat_map import draw_attention
 
         draw_attention(attention, Path(png))
-    task = name.partition("@")[0]
-    lineages, verdicts = portfolio.store.releases.lineages(task), portfolio.releases.verdicts(task)
-    show_task(portfolio.snapshot(), name, as_json, attention, lineages, verdicts)
+    _show_task(portfolio, name, as_json, attention)
 
 
 @commands.command()
@@ -847,7 +846,7 @@ def _add(
 ) -> None:
     """Make the adapter of a task from the data options, and print how it does."""
     from portfolio.refs import check_tags
-    from portfolio.reports.show import show_outcomes, show_reading, show_task
+    from portfolio.reports.show import show_outcomes, show_reading
 
     place: Place = ctx.obj
     data = dict(given(ctx, "data"))
@@ -870,13 +869,22 @@ def _add(
             **data,
         )
     if as_json:
-        return show_task(portfolio.snapshot(), name, as_json, portfolio.attention(name))
+        return _show_task(portfolio, name, as_json, portfolio.attention(name))
     if again:
         click.echo(f"{adapter.ref}: {adapter.validation_score:.1%} on validation; it answers once it is promoted")
         return _next(place.command(f"gate {adapter.ref}"), place.command(f"promote {adapter.ref}"))
     show_outcomes([adapter], portfolio.report())
     _tell_taken(place, portfolio, name)
     _next(place.command("predict TEXT"))
+
+
+def _show_task(portfolio: Portfolio, name: str, as_json: bool, attention: Attention | None) -> None:
+    """A task or a version in full, with what each version was learned from and what was judged of it."""
+    from portfolio.reports.show import show_task
+
+    task = name.partition("@")[0]
+    lineages, verdicts = portfolio.store.releases.lineages(task), portfolio.releases.verdicts(task)
+    show_task(portfolio.snapshot(), name, as_json, attention, lineages, verdicts)
 
 
 def _names_only(adapters: Sequence[tuple[str, float | None]]) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ from portfolio.refs import require_all_known, require_free
 from portfolio.remeasuring import remeasure
 from portfolio.running import predict_logits
 from portfolio.store.changes import GenerationMoved
+from portfolio.tasks.recipe import Recipe
 from portfolio.tasks.task import TaskData
 from portfolio.training import Progress, TrainingConfig
 
@@ -147,6 +148,8 @@ def _leave(engine: Engine, names: Sequence[str], read_again: ReadAgain) -> None:
 def evaluate(engine: Engine, *, read_again: ReadAgain) -> None:
     """Run every test split again from its source, through base, router and adapters, and store the last row anew.
 
+    Of tasks that were imported, what is kept of their rows is measured.
+
     Raises:
         DataError: a test split is gone or changed.
     """
@@ -172,6 +175,10 @@ def _measure_all_again(engine: Engine, read_again: ReadAgain) -> None:
 
 def _measured_again(engine: Engine, snapshot: Snapshot, task: TaskRecord, read_again: ReadAgain) -> KnownTask:
     split = read_again(task)
+    if split is None and Recipe.from_json(task.reading).is_elsewhere:  # no text came with it: what is kept must do
+        return KnownTask(
+            name=task.name, labels=task.labels, rows=EvaluationSet.from_bytes(engine.store.get(task.evaluation))
+        )
     if split is None:
         raise DataError(
             f"the test rows of task {task.name!r} can no longer be read as they were when it was added; put back what "

@@ -27,7 +27,6 @@ from portfolio.records import (
     TaskRecord,
 )
 from portfolio.refs import Ref, require_known
-from portfolio.standby import load_checked, moved, promoted_before, ready_now, results_of_ready
 from portfolio.store.changes import GenerationMoved, iso_now
 from portfolio.store.release_rows import VerdictRow
 from portfolio.store.store import Store
@@ -258,6 +257,8 @@ class Releases:
                 continue
 
     def _rollback(self, name: str, why: str, dry_run: bool) -> Move:
+        from portfolio.standby import load_checked, promoted_before
+
         snapshot = self._store.snapshot(history=False)
         task, at, _ = name.partition("@")
         require_known(task, [one.name for one in snapshot.tasks])
@@ -288,6 +289,8 @@ class Releases:
     def _move_champion(
         self, snapshot: Snapshot, record: AdapterRecord, champion: int, action: str, detail: Mapping[str, object]
     ) -> None:
+        from portfolio.standby import moved, promoted_before, ready_now, results_of_ready
+
         store, name = self._store, record.task
         ready = self._ready(snapshot, record)
         if ready is None:
@@ -475,7 +478,18 @@ class Releases:
         return flipped_texts(self._store, found, task, record, self._read_again)
 
     def gc(self, *, dry_run: bool = False) -> tuple[Garbage, ...]:
-        """Delete what nothing refers to: blobs, temporary files, unfinished directories; what went or would go."""
+        """Delete what nothing refers to: blobs, temporary files, unfinished directories; what went or would go.
+
+        What gates computed for surroundings that have changed since is let go of first; its blobs go some time later.
+        """
+        while not dry_run:
+            snapshot = self._store.snapshot(history=False)
+            now = {name: surroundings(snapshot, name) for name in self._store.releases.ready_names()}
+            try:
+                self._store.releases.forget_ready(expected_generation=snapshot.generation, surroundings=now)
+            except GenerationMoved:
+                continue
+            break
         return self._store.gc(dry_run=dry_run)
 
     @staticmethod

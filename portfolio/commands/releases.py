@@ -34,7 +34,7 @@ def gate(ctx: click.Context, ref: str, why: str, dry_run: bool, as_json: bool) -
 
     \b
     Example:
-        portfolio -p support gate banking@1
+        portfolio -p support gate banking@2
     """
     from portfolio.reports.show import show_gate
 

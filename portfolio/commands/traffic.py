@@ -37,7 +37,7 @@ def canary(place: Place, ref: str, share: float, by: str, force: str | None, why
 
     \b
     Example:
-        portfolio -p support canary banking@2 --share 0.1 --force "a first look"
+        portfolio -p support canary banking@2 --share 0.1 --by session
     """
     from portfolio.reports.show import show_traffic
 

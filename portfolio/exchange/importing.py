@@ -148,7 +148,7 @@ def _task(lineage: Lineage, name: str, note: str) -> TaskRecord:
     """What the version was learned from; where its rows were read is left out, as they are not here."""
     text, pair, label = lineage.columns
     columns = Columns(text=text, pair=pair or NO_PAIR, label=label)
-    reading = Recipe(train=f"imported:{lineage.ref}", columns=columns, seed=lineage.seed)
+    reading = Recipe.of_import(str(lineage.ref), columns, lineage.seed)
     return TaskRecord(
         name=name,
         kind="classification",

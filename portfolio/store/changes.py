@@ -69,13 +69,17 @@ class Changes:
         Raises:
             GenerationMoved: the portfolio changed since generation `expected`.
         """
+        self.require(db, expected)
+        return rows.advance_generation(db)
+
+    def require(self, db: sqlite3.Connection, expected: int) -> None:
+        """Raise GenerationMoved unless the portfolio is at that generation."""
         found = rows.read_generation(db)
         if found != expected:
             raise GenerationMoved(
                 f"{self.path} is at generation {found}, expected {expected}: it changed meanwhile; "
                 "read a new snapshot, compute again, and commit again"
             )
-        return rows.advance_generation(db)
 
     def put_results(self, db: sqlite3.Connection, results: Results, change: Change) -> None:
         """Write cells, and keep what became of the test rows for ever."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -205,6 +205,26 @@ def put_ready(db: sqlite3.Connection, ready: Ready) -> set[str]:
         },
     )
     return set(earlier or ()) - {ready.router.totals, ready.outcomes}
+
+
+def forget_ready(db: sqlite3.Connection, surroundings: Mapping[str, str]) -> set[str]:
+    """Remove what holds no longer; the digests that it leaves behind.
+
+    Args:
+        surroundings: by adapter, those that are there now.
+    """
+    left: set[str] = set()
+    for row in db.execute("SELECT name, version, surroundings, totals, outcomes FROM ready").fetchall():
+        if surroundings.get(row["name"]) != row["surroundings"]:
+            db.execute("DELETE FROM ready WHERE name = ? AND version = ?", (row["name"], row["version"]))
+            left |= {row["totals"], row["outcomes"]}
+    return left
+
+
+def read_ready_names(db: sqlite3.Connection) -> tuple[str, ...]:
+    if not knows_releases(db):
+        return ()
+    return tuple(row["name"] for row in db.execute("SELECT DISTINCT name FROM ready ORDER BY name"))
 
 
 def read_ready(db: sqlite3.Connection, ref: Ref) -> Ready | None:

@@ -70,6 +70,11 @@ class ReleaseStore:
         with self._database.reading() as db:
             return release_rows.read_ready(db, ref)
 
+    def ready_names(self) -> tuple[str, ...]:
+        """The adapters of which something is ready."""
+        with self._database.reading() as db:
+            return release_rows.read_ready_names(db)
+
     def suites(self) -> tuple[SuiteRow, ...]:
         """The shared evaluation suites, by name."""
         with self._database.reading() as db:
@@ -171,6 +176,20 @@ class ReleaseStore:
                 "generation": generation,
             }
             rows.append_event(db, event(now, "gate", name, said))
+
+    def forget_ready(self, *, expected_generation: int, surroundings: Mapping[str, str]) -> None:
+        """Let go of what was computed with versions as champions and holds no longer. Nothing that answers changes.
+
+        Args:
+            surroundings: by adapter, those that are there now.
+
+        Raises:
+            GenerationMoved: the portfolio changed since generation `expected_generation`.
+        """
+        with self._changes.begin() as db:
+            self._changes.require(db, expected_generation)
+            left = release_rows.forget_ready(db, surroundings)
+            self._changes.retire(db, left, expected_generation)
 
     def commit_promotion(
         self,

@@ -16,6 +16,7 @@ from portfolio.tasks.splits import Split
 from portfolio.tasks.task import TaskData, read_task
 
 _HUB = "hub:"
+_IMPORTED = "imported:"  # before the adapter that it was elsewhere
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +59,16 @@ class Recipe:
             labels=self.labels,
             beside=beside,
         )
+
+    @classmethod
+    def of_import(cls, origin: str, columns: Columns, seed: int) -> Recipe:
+        """Of a task whose files stayed where it came from."""
+        return cls(train=f"{_IMPORTED}{origin}", columns=columns, seed=seed)
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether the files are not here, as the task was imported."""
+        return self.train.startswith(_IMPORTED)
 
     def has_train_of(self, other: Recipe) -> bool:
         """Whether both take the same rows of the same place for training."""

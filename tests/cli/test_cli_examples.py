@@ -40,10 +40,30 @@ ORDER = [
     "calibrate",
     "tag",
     "rules",
+    "gate",
+    "canary",
+    "shadow",
+    "traffic",
+    "promote",
+    "rollback",
+    "disable",
+    "enable",
+    "deprecate",
+    "history",
+    "at",
+    "diff",
+    "suite",
+    "gc",
     "verify",
     "remove-task",
     "demo",
 ]
+GATES = """
+[[rule]]
+check = "bound"
+metric = "accuracy"
+at_least = 0.0
+"""
 SEQUENCE = """
 [[task]]
 name = "cards"
@@ -75,7 +95,10 @@ def test_each_example_runs(run: Run, toy_files: Callable[..., Any], tiny_base_di
     toy_files(here, "harbour")
     (here / "sequence.toml").write_text(SEQUENCE)
     (here / "questions.txt").write_text("rose fern\nsoup pan\n")
+    (here / "tone.jsonl").write_text('{"text": "rose fern ivy", "label": "plant"}\n')
     for name in ORDER:
+        if name == "gate":
+            (here / "support" / "gates.toml").write_text(GATES)
         assert examples(name)
         for program, *arguments in examples(name):
             ran = run(*(str(tiny_base_dir) if word == "minilm" else word for word in arguments))

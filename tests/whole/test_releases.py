@@ -353,6 +353,23 @@ def test_the_history_tells_who_did_what_and_why(
     assert serving.adapter == "kitchen@1"
 
 
+def test_what_holds_no_longer_is_let_go_of(grown: Portfolio, second: Second, files_of: Any, quick: Any) -> None:
+    second("kitchen", THREE)
+    gates(grown, LENIENT)
+    grown.releases.gate("kitchen@2")
+    generation = grown.store.generation()
+    grown.releases.gc()
+    assert grown.store.releases.ready(Ref("kitchen", 2)) is not None
+    assert grown.store.generation() == generation
+    files = files_of("cellar", CELLAR)
+    grown.add_task("cellar", files.train, test=files.test, training=quick)
+    grown.releases.gc(dry_run=True)
+    assert grown.store.releases.ready_names() == ("kitchen",)
+    grown.releases.gc()
+    assert grown.store.releases.ready_names() == ()
+    assert not [fault for fault in grown.verify() if fault.is_damage]
+
+
 def test_removing_a_task_takes_all_of_its_versions_along(grown: Portfolio, second: Second, promote: Any) -> None:
     second("kitchen", THREE)
     promote(grown, "kitchen", 2)
