@@ -71,8 +71,7 @@ def _make(directory: Path, tasks: int, versions: int) -> None:
     store = Store.open(directory)
     if len(store.snapshot(history=False).adapters) < tasks * versions:
         add_versions(store, versions)
-    if not store.releases.verdicts(TASK):
-        let_pass(store, TASK, 2)
+    let_pass(store, TASK, 2)
 
 
 def _typed(directory: Path) -> list[tuple[str, tuple[float, float]]]:
