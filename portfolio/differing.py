@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from portfolio.errors import DamagedBlob
 from portfolio.evaluation_set import EvaluationSet
 from portfolio.gates.verdict import verdict_from_json
-from portfolio.records import AdapterRecord, TaskRecord
+from portfolio.records import AdapterRecord, Lineage
 from portfolio.reports.difference import Difference, Side, difference
 from portfolio.store.store import Store
-
-if TYPE_CHECKING:
-    from portfolio.tasks.splits import Split
-
-_TAKEN_OVER = (
-    *("labels", "has_pairs", "columns", "sources", "seed", "reading", "centroids", "scatter", "evaluation", "notes"),
-)
+from portfolio.tasks.recipe import read_test_again
 
 
 def difference_of(store: Store, before: AdapterRecord, after: AdapterRecord) -> Difference:
@@ -26,20 +18,14 @@ def difference_of(store: Store, before: AdapterRecord, after: AdapterRecord) -> 
     return difference(_side(store, before), _side(store, after))
 
 
-def flipped_texts(
-    store: Store, found: Difference, task: TaskRecord, record: AdapterRecord, read: Callable[[TaskRecord], Split | None]
-) -> Mapping[int, str]:
+def flipped_texts(found: Difference, lineage: Lineage) -> Mapping[int, str]:
     """The texts of the rows that flipped, read again from where they came; none where they cannot be read any more.
 
     Args:
-        task: of the second version.
-        record: that version.
+        lineage: of the second version.
     """
-    if found.flips is None:
-        return {}
-    lineage = store.releases.lineage(record.ref)
-    split = read(replace(task, **{field: getattr(lineage, field) for field in _TAKEN_OVER}))
-    if split is None:
+    split = read_test_again(lineage) if found.flips is not None else None
+    if found.flips is None or split is None:
         return {}
     contents = split.contents()
     return {row: " / ".join(filter(None, contents[row])) for row in (*found.flips.lost, *found.flips.won)}

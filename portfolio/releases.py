@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from portfolio.champions import aliases_of, champion_of, find_adapter
 from portfolio.errors import Blocked, Conflict, NotFound, require
-from portfolio.gates.gates_file import GatesFile
-from portfolio.gates.verdict import PASS, Verdict, verdict_from_json
+from portfolio.gatekeeper import Gatekeeper, ReadAgain
+from portfolio.gates.verdict import PASS, Verdict
 from portfolio.records import (
     BARE_BASE,
     CHAMPION,
@@ -24,24 +24,18 @@ from portfolio.records import (
     AdapterRecord,
     Ready,
     Snapshot,
-    TaskRecord,
 )
 from portfolio.refs import Ref, require_known
-from portfolio.store.changes import GenerationMoved, iso_now
-from portfolio.store.release_rows import VerdictRow
+from portfolio.store.changes import GenerationMoved
 from portfolio.store.store import Store
 from portfolio.surroundings import surroundings
 
 if TYPE_CHECKING:
     from portfolio.engine import Engine
-    from portfolio.evidence.model_evidence import ModelEvidence
     from portfolio.reports.at import Serving
     from portfolio.reports.difference import Difference
     from portfolio.reports.history import HistoryLine
     from portfolio.store.garbage import Garbage
-    from portfolio.tasks.splits import Split
-
-ReadAgain = Callable[[TaskRecord], "Split | None"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,9 +60,7 @@ class Releases:
             engine: called when models must run; loads the base then.
         """
         self._store = store
-        self._engine = engine
-        self._read_again = read_again
-        self._gates = GatesFile(store.path)
+        self._gatekeeper = Gatekeeper(store, engine, read_again)
 
     # Judging
 
@@ -86,19 +78,18 @@ class Releases:
         while True:
             snapshot = self._store.snapshot(history=False)
             record = self._newest(snapshot, ref)
-            verdict, evidence = self._judged(snapshot, record)
+            verdict, evidence = self._gatekeeper.judge(snapshot, record)
             if dry_run:
                 return verdict
             try:
-                self._keep(snapshot, record, verdict, evidence, why)
+                self._gatekeeper.keep(snapshot, record, verdict, evidence, why)
             except GenerationMoved:
                 continue
             return verdict
 
     def verdicts(self, name: str | None = None) -> tuple[Verdict, ...]:
         """All, or those on the versions of one adapter; oldest first. They stay when a task is removed."""
-        rows = self._store.releases.verdicts(name)
-        return tuple(verdict_from_json(self._store.get(row.digest).decode()) for row in rows)
+        return self._gatekeeper.verdicts(name)
 
     def admit(self, record: AdapterRecord) -> Verdict:
         """Judge the first version of a new task that was taken in disabled; it answers from now on if it passes."""
@@ -106,46 +97,6 @@ class Releases:
         if verdict.outcome == PASS:
             self._set_instead(record.task, None, "passed its gate", _said_of(verdict, None))
         return verdict
-
-    def _judged(self, snapshot: Snapshot, record: AdapterRecord) -> tuple[Verdict, ModelEvidence]:
-        from portfolio.evidence.model_evidence import ModelEvidence
-        from portfolio.gates.judging import judge
-        from portfolio.gates.named_files import named_files
-
-        gates = self._gates.current()
-        champion = champion_of(snapshot, record.task)
-        evidence = ModelEvidence(self._engine(), record.ref, read_again=self._read_again)
-        [task] = [one for one in snapshot.tasks if one.name == record.task]
-        verdict = judge(
-            gates,
-            dict(task.tags),
-            evidence,
-            version=record,
-            champion=None if champion.ref == record.ref else champion,
-            surroundings=surroundings(snapshot, record.task),
-            at=iso_now(),
-        )
-        watched = named_files(gates, self._store.path, record.ref)
-        return replace(verdict, data=(*verdict.data, *watched)), evidence
-
-    def _keep(
-        self, snapshot: Snapshot, record: AdapterRecord, verdict: Verdict, evidence: ModelEvidence, why: str
-    ) -> None:
-        is_champion = champion_of(snapshot, record.task).ref == record.ref
-        row = VerdictRow(
-            at=verdict.at,
-            name=record.name,
-            version=record.version,
-            adapter=record.digest,
-            outcome=verdict.outcome,
-            digest=self._store.put(verdict.to_json().encode()),
-        )
-        self._store.releases.commit_verdict(
-            expected_generation=snapshot.generation,
-            verdict=row,
-            ready=None if is_champion else evidence.ready(),
-            detail={"why": why},
-        )
 
     # Moving aliases
 
@@ -201,7 +152,7 @@ class Releases:
             )
         verdict = None
         if force is None:
-            verdict = self._stored_verdict(snapshot, record)
+            verdict = self._gatekeeper.standing(snapshot, record)
             if verdict is None:
                 verdict = self.gate(str(record.ref), dry_run=dry_run, why="to be promoted")
                 snapshot = snapshot if dry_run else self._store.snapshot(history=False)
@@ -320,29 +271,6 @@ class Releases:
         found = self._store.releases.ready(record.ref)
         holds = found is not None and found.surroundings == surroundings(snapshot, record.task)
         return found if holds else None
-
-    def _stored_verdict(self, snapshot: Snapshot, record: AdapterRecord) -> Verdict | None:
-        """The newest verdict on this version, if everything that it looked at is the same now."""
-        rows = [row for row in self._store.releases.verdicts(record.name) if row.version == record.version]
-        if not rows or rows[-1].adapter != record.digest:
-            return None
-        from portfolio.gates.named_files import are_unchanged
-
-        verdict = verdict_from_json(self._store.get(rows[-1].digest).decode())
-        champion = champion_of(snapshot, record.task)
-        beside = None if champion.ref == record.ref else champion.digest
-        holds = (
-            verdict.champion_adapter == beside
-            and verdict.gates == self._gates.digest()
-            and verdict.surroundings == surroundings(snapshot, record.task)
-            and are_unchanged(verdict.data)
-            and self._suites_of(verdict) <= {(f"suite {one.name}", one.digest) for one in self._store.releases.suites()}
-        )
-        return verdict if holds else None
-
-    @staticmethod
-    def _suites_of(verdict: Verdict) -> set[tuple[str, str]]:
-        return {(what, digest) for what, digest in verdict.data if what.startswith("suite ")}
 
     # Who does not answer, and what should not be used
 
@@ -472,10 +400,7 @@ class Releases:
         """The texts of the rows that flipped, by row, read again from where they came; none where they cannot be read."""
         from portfolio.differing import flipped_texts
 
-        snapshot = self._store.snapshot(history=False)
-        record = find_adapter(snapshot, found.after)
-        [task] = [one for one in snapshot.tasks if one.name == record.task]
-        return flipped_texts(self._store, found, task, record, self._read_again)
+        return flipped_texts(found, self._store.releases.lineage(find_adapter(self._store.snapshot(), found.after).ref))
 
     def gc(self, *, dry_run: bool = False) -> tuple[Garbage, ...]:
         """Delete what nothing refers to: blobs, temporary files, unfinished directories; what went or would go.
