@@ -17,6 +17,7 @@ from pathlib import Path
 from portfolio.errors import Conflict
 from portfolio.records import BaseContract
 from portfolio.store import rows
+from portfolio.store.changes import event
 from portfolio.store.database import Database
 from portfolio.store.durable import sync_directory, write_synced, writing_to
 from portfolio.store.schema import migrate
@@ -71,7 +72,7 @@ def _build(building: Path, contract: BaseContract, now: str) -> None:
     with database.writing() as db:
         migrate(db, now)
         rows.insert_portfolio(db, contract, now)
-        rows.append_event(db, rows.Event(at=now, action="init", subject=contract.name, detail="{}"))
+        rows.append_event(db, event(now, "init", contract.name, {}))
     write_synced(building / CONTRACT, rows.contract_json(contract).encode())
 
 
