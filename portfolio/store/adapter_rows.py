@@ -131,7 +131,7 @@ def _adapter(row: sqlite3.Row, members_of: dict[Ref, list[Member]]) -> AdapterRe
     return AdapterRecord(
         **{
             **values,
-            "notes": tuple(json.loads(values["notes"])),
+            "notes": () if values["notes"] == "[]" else tuple(json.loads(values["notes"])),
             "members": members,
             "comparison": tuple(Compared(**compared) for compared in more.get("comparison", ())),
             "attention": more.get("attention"),

@@ -265,15 +265,17 @@ def fields_of(kind: type[Any], row: sqlite3.Row) -> _Values:
 
 def _task(row: sqlite3.Row) -> TaskRecord:
     values = fields_of(TaskRecord, row)
+    texts = (*(values[key] for key in ("labels", "columns", "sources", "notes")), values.get("tags") or "{}")
+    labels, columns, sources, notes, tags = json.loads(f"[{','.join(texts)}]")  # together: of many rows half the time
     return TaskRecord(
         **{
             **values,
-            "labels": tuple(json.loads(values["labels"])),
+            "labels": tuple(labels),
             "has_pairs": bool(values["has_pairs"]),
-            "columns": tuple(json.loads(values["columns"])),
-            "sources": tuple(Source(**source) for source in json.loads(values["sources"])),
-            "notes": tuple(json.loads(values["notes"])),
-            "tags": tuple(json.loads(values.get("tags") or "{}").items()),
+            "columns": tuple(columns),
+            "sources": tuple(Source(**source) for source in sources),
+            "notes": tuple(notes),
+            "tags": tuple(tags.items()),
         }
     )
 
