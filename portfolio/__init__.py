@@ -6,8 +6,9 @@
     p.predict(["my card was stolen"])
 
 Map of the package: `portfolio.py` is the one class most users need; `growth.py`, `answering.py`, `engine.py`, `making.py`,
-`training.py` and `evaluation.py` do its work; `hosting/` runs the base, `methods/` are the adapters, `tasks/` reads examples,
-`store/` keeps everything on disk, `reports/` tells how it went; `records.py`, `refs.py` and `errors.py` are plain data.
+`training.py` and `evaluation.py` do its work; `releases.py` lets versions come and go, by what `gates/` ask and `evidence/`
+measures; `hosting/` runs the base, `methods/` are the adapters, `tasks/` reads examples, `store/` keeps everything on disk,
+`exchange/` hands it on, `reports/` tells how it went; `records.py`, `refs.py` and `errors.py` are plain data.
 
 The public names below are loaded when first used, so that `import portfolio` is instant and needs no torch.
 """
@@ -18,7 +19,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from portfolio.errors import PortfolioError
+    from portfolio.errors import Blocked, PortfolioError
+    from portfolio.gates.verdict import Verdict
     from portfolio.made_of import EnsembleOf, Fuse, Merge, StackOn
     from portfolio.methods.bottleneck import BottleneckConfig
     from portfolio.methods.lora import LoraConfig
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Answer": "portfolio.records",
+    "Blocked": "portfolio.errors",
     "BottleneckConfig": "portfolio.methods.bottleneck",
     "Columns": "portfolio.tasks.columns",
     "EnsembleOf": "portfolio.made_of",
@@ -40,10 +43,12 @@ _HOMES = {
     "Route": "portfolio.records",
     "StackOn": "portfolio.made_of",
     "TrainingConfig": "portfolio.training",
+    "Verdict": "portfolio.gates.verdict",
 }
 
 __all__ = [
     "Answer",
+    "Blocked",
     "BottleneckConfig",
     "Columns",
     "EnsembleOf",
@@ -55,6 +60,7 @@ __all__ = [
     "Route",
     "StackOn",
     "TrainingConfig",
+    "Verdict",
 ]
 
 
