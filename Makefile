@@ -7,7 +7,7 @@ export OMP_NUM_THREADS ?= 2
 export TOKENIZERS_PARALLELISM ?= false
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: demo test check bench bench-routing compare docs clean
+.PHONY: demo test check bench bench-routing bench-reliability compare docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/portfolio demo
@@ -35,13 +35,18 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/side_by_side.py $(QUICK)
 	$(BIN)/python benchmarks/many_adapters.py $(if $(QUICK),--portfolio $(SYNTHETIC)-1000 --tasks 1000,--portfolio $(SYNTHETIC)) $(QUICK)
 	$(BIN)/python benchmarks/growth.py $(QUICK)
-	$(BIN)/python benchmarks/start_up.py $(QUICK)
+	$(BIN)/python benchmarks/start_up.py --work $(SYNTHETIC)-sizes $(QUICK)
+	$(BIN)/python benchmarks/releases.py --work $(SYNTHETIC)-releases $(QUICK)
 	$(BIN)/python benchmarks/fusion_speed.py $(QUICK)
 	$(if $(QUICK),,$(BIN)/python benchmarks/results_page.py)
 
 # how well texts find their tasks, rather than how fast; takes long, and needs PORTFOLIO_DATA too
 bench-routing: $(VENV)/.installed
 	$(BIN)/python benchmarks/routing.py
+
+# processes killed at random, five minutes of it: what is lost, which must be nothing
+bench-reliability: $(VENV)/.installed
+	$(BIN)/python benchmarks/reliability.py --seconds 300 --processes 6 --seed 0
 
 # needs PORTFOLIO_DATA too, or the hub; goes on where it was interrupted; BUDGET=full is for a large machine
 BUDGET ?= small

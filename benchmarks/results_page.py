@@ -58,7 +58,8 @@ PARTS = (
     Part("speed_loading", "Adapters from disk"),
     Part("many_adapters", "10,000 adapters in one portfolio", after=" --portfolio DIR"),
     Part("growth", "The cost of growth"),
-    Part("start_up", "Start-up"),
+    Part("start_up", "Start-up", after=" --work DIR"),
+    Part("releases", "Releases", after=" --work DIR"),
     Part("fusion_speed", "AdapterFusion"),
 )
 
