@@ -95,10 +95,13 @@ def _touched(
     """For each task the rows that are to be looked at again, None for all; None if that cannot be told."""
     moved = set(marks) ^ set(before.marks)
     try:
-        means = [centroids_from_bytes(store.get(mark.centroids)).means for mark in moved]
+        came_or_went = [centroids_from_bytes(store.get(mark.centroids)) for mark in moved]
     except (DamagedBlob, GenerationMoved):  # of a task that went, and is needed by nobody any more
         return None
-    met = router.moved(np.concatenate(means)) if means else None
+    met = None
+    if came_or_went:
+        means = np.concatenate([one.means for one in came_or_went])
+        met = router.moved(means, np.concatenate([one.counts for one in came_or_went]))
     again: list[Int64 | None] = []
     for number, mark in enumerate(marks):
         standing = earlier.get(mark.name)

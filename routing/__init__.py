@@ -6,6 +6,7 @@ What is kept of a task, and the space it is seen in:
     projection.py    a fixed random projection, for wide bases
     whitening.py     one covariance from those sums, shrunk, and the space in which it is round
     own.py           each task's own covariance, in a corner of that space
+    mean_noise.py    how far off the mean of few rows is in it, and what is therefore taken off its distances
 
 From features to a decision:
     distance.py      squared distances, all at once

@@ -173,9 +173,9 @@ class Cascade:
             whole_scope=whole_scope - around.scope_origin,
         )
 
-    def moved(self, means: Float64) -> Moved:
-        """Class means (n, d) that came or went, to be held against the reach of rows."""
-        return Moved(means, self.first, self.whole)
+    def moved(self, means: Float64, counts: Int64) -> Moved:
+        """Class means (n, d) of so many rows (n,) that came or went, to be held against the reach of rows."""
+        return Moved(means, counts, self.first, self.whole)
 
 
 def _some(choices: Choices, rows: npt.NDArray[np.bool_]) -> Choices:

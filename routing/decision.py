@@ -16,7 +16,7 @@ class NearestClass:
 
     task: str
     number: int  # of the class within its task
-    squared_distance: float  # Mahalanobis, 0 or more
+    squared_distance: float  # Mahalanobis, less the noise of the class mean: mean_noise.py; so it may be below 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from routing.large_index import FLAT, LargeIndex
-from routing.neighbours import NEAREST, Neighbours
+from routing.mean_noise import MeanNoise
+from routing.neighbours import NEAREST, Neighbours, nearest_corrected
 from routing.scope import SHRINKAGE, ManyMeans, Scope
 from routing.statistics import Centroids, Float64, Int64
 from routing.whitening import Covariance, Whitening
@@ -38,6 +39,7 @@ class Fit:
     whitening: Whitening
     scope_whitening: Whitening  # of the same origin
     background: ManyMeans
+    noises: Mapping[int, MeanNoise]  # by the width of a look
 
     @property
     def digest(self) -> str:
@@ -45,6 +47,8 @@ class Fit:
         hashed = hashlib.sha256()
         for array in (self.whitening.origin, self.whitening.matrix, self.background.whitening):
             hashed.update(np.ascontiguousarray(array).data)
+        for width, noise in sorted(self.noises.items()):
+            hashed.update(np.array([width, noise.variance, noise.largest], dtype=np.float64).data)
         return hashed.hexdigest()
 
 
@@ -63,7 +67,7 @@ class Placed:
 class Look:
     """The class means as so many leading features show them."""
 
-    classes: LargeIndex  # in the space of the router
+    classes: LargeIndex  # in the space of the router, lifted by their noise
     in_scope: LargeIndex  # in that of the in-scope score
 
     @property
@@ -106,7 +110,8 @@ class KeptSpace:
         is_whole = self.width == whole
         self.whitening = fit.whitening if is_whole else fit.whitening.leading(self.width)
         numbers, look = _numbers(self.placed), looks[self.width]
-        self.index = KeptClasses(look.classes, numbers)
+        self.noise = fit.noises[self.width]
+        self.index = KeptClasses(look.classes, numbers, self.noise)
         self.scope = Scope(
             whitening=fit.scope_whitening if is_whole else fit.scope_whitening.leading(self.width),
             index=KeptClasses(look.in_scope, numbers),
@@ -167,23 +172,31 @@ class KeptSpace:
             staying |= {one.name: one for one in _placed(came, marks, centroids, first)}
             means = np.concatenate([centroids[name].means for name in came])
             white = self.fit.whitening.apply(means), self.fit.scope_whitening.apply(means)
-            looks = {width: _with_more(look, *white, width) for width, look in looks.items()}
+            counts = np.concatenate([centroids[name].counts for name in came])
+            noises = self.fit.noises
+            looks = {width: _with_more(look, *white, counts, width, noises[width]) for width, look in looks.items()}
         return KeptSpace(self.fit, [staying[name] for name in marks], looks, centroids)
 
 
 class KeptClasses:
     """Class means in a large index, by the numbers that the router gives them now."""
 
-    def __init__(self, index: LargeIndex, numbers: Int64) -> None:
-        """Args: numbers: (K,), what the index calls each of them; it holds no others."""
+    def __init__(self, index: LargeIndex, numbers: Int64, noise: MeanNoise | None = None) -> None:
+        """
+        Args:
+            numbers: (K,), what the index calls each of them; it holds no others.
+            noise: that they are lifted by; None: by none.
+        """
         self._index = index
+        self._noise = noise
         self._numbers = numbers
         self._column = np.full(index.numbered, -1)  # of each number
         self._column[numbers] = np.arange(len(numbers))
 
     def look(self, queries: Float64, columns: Int64, nearest: int = NEAREST) -> Neighbours:
         everything = len(columns) == len(self._numbers)
-        found = self._index.nearest(queries, nearest, among=None if everything else self._numbers[columns])
+        among = None if everything else self._numbers[columns]
+        found = nearest_corrected(self._index, self._noise, queries, nearest, among)
         return Neighbours(squared_distances=found.squared_distances, columns=self._column[found.columns], are_all=False)
 
 
@@ -229,18 +242,23 @@ def fit_space(
     width = len(covariance.origin)
     white, scope_white = (np.empty((classes, width), dtype=np.float32) for _ in range(2))
     between = np.zeros((width, width))
+    every_count = np.empty(classes, dtype=np.int64)
     start = 0
     for means, counts in _batches(centroids, by_name):
         here = slice(start, start + len(means))
-        white[here] = whitening.apply(means)
+        white[here], every_count[here] = whitening.apply(means), counts
         in_scope = scope_whitening.apply(means)
         scope_white[here] = in_scope
         spread = in_scope * np.sqrt(counts / rows)[:, None]
         between += spread.T @ spread
         start = here.stop
+    noises = {
+        leading: MeanNoise.of(covariance.leading(leading), whitening.leading(leading), shrinkage, every_count)
+        for leading in widths
+    }
     looks = {
         leading: Look(
-            classes=LargeIndex.build(white[:, :leading], flat=flat),
+            classes=LargeIndex.build(noises[leading].lifted(white[:, :leading], every_count), flat=flat),
             in_scope=LargeIndex.build(scope_white[:, :leading], flat=flat),
         )
         for leading in widths
@@ -252,6 +270,7 @@ def fit_space(
         whitening=whitening,
         scope_whitening=scope_whitening,
         background=ManyMeans.of(between),
+        noises=noises,
     )
     place = {one.name: one for one in placed}
     return KeptSpace(fit, [place[name] for name in marks], looks, centroids)
@@ -290,9 +309,9 @@ def _without(look: Look, numbers: Int64) -> Look:
     return replace(look, classes=look.classes.without(numbers), in_scope=look.in_scope.without(numbers))
 
 
-def _with_more(look: Look, white: Float64, scope_white: Float64, width: int) -> Look:
+def _with_more(look: Look, white: Float64, scope_white: Float64, counts: Int64, width: int, noise: MeanNoise) -> Look:
     return replace(
         look,
-        classes=look.classes.with_more(white[:, :width]),
+        classes=look.classes.with_more(noise.lifted(white[:, :width], counts)),
         in_scope=look.in_scope.with_more(scope_white[:, :width]),
     )

@@ -1,7 +1,7 @@
 """How near a class mean must come to an input, or have been, to change what becomes of it: the input's reach.
 
 Measured in the space of a fit that is kept (kept_space.py), where the other class means stand still. For n class means that
-came or went, at squared distances d_Δ², and all that a router looked at, at d_c²:
+came or went, at squared distances d_Δ², and all that a router looked at, at d_c², each less its noise (mean_noise.py):
 
     s = Σ_Δ exp(-d_Δ² / 2τ) / Σ_c exp(-d_c² / 2τ)          their share; no margin P₁ - P₂ moves by more than 8 s
     r = together + 2τ log(8 n / slack)                     beyond r, s <= slack / 8
@@ -22,6 +22,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from routing.mean_noise import MeanNoise
 from routing.statistics import Float64, FloatArray, Int64
 from routing.whitening import Whitening
 
@@ -33,7 +34,7 @@ _LEAST_SLACK = 2.0**-53  # what is less than this share of a probability is not 
 _PRODUCT_ERROR = (
     1e-5  # of a product in float32, by the lengths of its factors: four times what is usual for their width
 )
-_DISTANCE_ERROR = 1e-3  # of a squared distance, which an index keeps in float32
+_DISTANCE_ERROR = 2e-3  # of a squared distance, which an index keeps in float32, and of a height
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -82,6 +83,10 @@ class Look(Protocol):
         """The way into the space of its distances."""
 
     @property
+    def noise(self) -> MeanNoise:
+        """What is taken off its distances."""
+
+    @property
     def scope_whitening(self) -> Whitening:
         """The way into that of its in-scope scores."""
 
@@ -93,10 +98,10 @@ class Look(Protocol):
 class Moved:
     """Class means that came or went, seen by the looks of a cascade."""
 
-    def __init__(self, means: Float64, first: Look | None, whole: Look) -> None:
-        """Args: means: (n, d), one or more."""
-        self._whole = _Seen(means, whole)
-        self._first = None if first is None else _Seen(means, first)
+    def __init__(self, means: Float64, counts: Int64, first: Look | None, whole: Look) -> None:
+        """Args: means: (n, d), one or more, of so many rows (n,)."""
+        self._whole = _Seen(means, counts, whole)
+        self._first = None if first is None else _Seen(means, counts, first)
 
     def touches(self, features: FloatArray, reach: Reach) -> Bool:
         """(N,): of inputs (N, d), those that one of the means is within reach of."""
@@ -110,11 +115,12 @@ class Moved:
 class _Seen:
     """|z - w|² - |z|² = |w|² - 2 z·w,   and   z·w = (x - m₀)·(L⁻ᵀ w): one product of the features as they are."""
 
-    def __init__(self, means: Float64, look: Look) -> None:
+    def __init__(self, means: Float64, counts: Int64, look: Look) -> None:
         width = len(look.whitening.origin)
         made = [_directions(means[:, :width], whitening) for whitening in (look.whitening, look.scope_whitening)]
         self._directions = np.concatenate([directions for directions, _ in made]).astype(np.float32).T  # (w, 2n)
-        self._offsets = np.concatenate([offsets for _, offsets in made])  # (2n,)
+        (_, offsets), (_, scope_offsets) = made
+        self._offsets = np.concatenate([offsets + look.noise.corrections(counts), scope_offsets])  # (2n,)
         self._lengths = np.linalg.norm(self._directions, axis=0)
         self._means = len(means)
         self._width = width

@@ -1,11 +1,11 @@
 """The router: which task an input belongs to, by its nearest class means in the whitened space.
 
-    d_c² = (x - m_c)ᵀ Σ⁻¹ (x - m_c)                       one shrunken covariance for all classes of all tasks
+    d_c² = (x - m_c)ᵀ Σ⁻¹ (x - m_c) - s² / n_c + s² / n₀  one shrunken covariance for all classes of all tasks
     P(t | x) = Σ_{c in t} exp(-d_c² / 2τ) / Σ_c exp(-d_c² / 2τ)
 
-The distances are those of linear discriminant analysis. A feature x is the pooled states of several blocks of the base
-side by side, each of unit length: lower blocks tell styles apart, upper ones meanings. What is in scope is judged in
-scope.py. Why it is so, in numbers: docs/decisions/0004-router.md.
+The distances are those of linear discriminant analysis, less the noise of means of few rows (mean_noise.py). A feature x is
+the pooled states of several blocks of the base side by side, each of unit length: lower blocks tell styles apart, upper
+ones meanings. What is in scope is judged in scope.py. Why it is so, in numbers: docs/decisions/0004-router.md.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from routing.decision import Choices, Decision, NearestClass, reason_of
+from routing.mean_noise import MeanNoise
 from routing.neighbours import FEW, Neighbours
 from routing.own import OwnCovariances, ShapesOf, farthest_scored
 from routing.probability import task_log_probabilities, task_log_probabilities_of_nearest
@@ -170,6 +171,11 @@ class CentroidRouter:
     def scope_whitening(self) -> Whitening:
         """The way into that of the in-scope score."""
         return self._space.scope.whitening
+
+    @property
+    def noise(self) -> MeanNoise:
+        """Of the class means in the space where the router measures."""
+        return self._space.noise
 
     @property
     def fit_digest(self) -> str | None:

@@ -28,11 +28,12 @@ from safetensors.numpy import load, save
 from routing.index_files import sync_directory, write_whole
 from routing.kept_space import Fit, KeptSpace, Look, Placed
 from routing.large_index import LargeIndex
+from routing.mean_noise import MeanNoise
 from routing.scope import ManyMeans
 from routing.whitening import Whitening
 
 UNFINISHED = ".part-"  # what the name of a directory begins with that is not written to its end yet
-FORMAT = "kept-space-1"
+FORMAT = "kept-space-2"
 _MANIFEST, _TASKS, _FIT = "manifest.json", "tasks.json", "fit.safetensors"
 _ADVICE = "delete it, and it is made again"
 
@@ -92,6 +93,7 @@ def _write(directory: Path, space: KeptSpace) -> None:
         "classes": fit.classes,
         "shrinkage": fit.shrinkage,
         "widths": list(space.looks),
+        "noises": [[width, noise.variance, noise.largest] for width, noise in fit.noises.items()],
         "tasks": [dataclasses.astuple(one) for one in space.placed],
     }
     files = {
@@ -137,15 +139,16 @@ def _read(directory: Path, tasks: Any, arrays: Any) -> KeptSpace:
         whitening=Whitening(origin=origin, matrix=arrays["matrix"]),
         scope_whitening=Whitening(origin=origin, matrix=arrays["scope_matrix"]),
         background=ManyMeans(whitening=arrays["background"]),
+        noises={width: MeanNoise(variance=variance, largest=largest) for width, variance, largest in tasks["noises"]},
     )
     return KeptSpace(fit, placed, looks, {})
 
 
 def _look(directory: Path, width: int, classes: int) -> Look:
     look = Look(classes=LargeIndex.open(directory / "classes"), in_scope=LargeIndex.open(directory / "in-scope"))
-    for index in look.indexes:
-        if (len(index), index.width) != (classes, width):
+    for index, width_here in zip(look.indexes, (width + 1, width), strict=True):  # with a height, and without
+        if (len(index), index.width) != (classes, width_here):
             raise _Damaged(
-                f"{directory} has {len(index)} class means of {index.width} features, not {classes} of {width}"
+                f"{directory} has {len(index)} class means of {index.width} numbers, not {classes} of {width_here}"
             )
     return look

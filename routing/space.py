@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
+from routing.mean_noise import MeanNoise
 from routing.neighbours import ClassIndex, ClassLookup
 from routing.own import WhiteMeans
 from routing.scope import SHRINKAGE, Scope, fit_scope
@@ -43,8 +44,12 @@ class Space(Protocol):
         """The way into it."""
 
     @property
-    def index(self) -> ClassLookup:
+    def noise(self) -> MeanNoise:
         """Of the class means in it."""
+
+    @property
+    def index(self) -> ClassLookup:
+        """Of the class means in it, which takes their noise off the distances."""
 
     @property
     def scope(self) -> Scope:
@@ -79,6 +84,7 @@ class ExactSpace:
     shrinkage: float
     whitening: Whitening
     white_means: Float64
+    noise: MeanNoise
     index: ClassIndex
     is_kept: bool = False
     fit_digest: None = None
@@ -92,6 +98,7 @@ class ExactSpace:
         scope_means = scope_whitening.apply(means)
         whitening = covariance.whitening(shrinkage)
         white_means = whitening.apply(means)
+        noise = MeanNoise.of(covariance, whitening, shrinkage, counts)
         return cls(
             sizes=tuple(len(centroids.counts) for centroids in tasks),
             covariance=covariance,
@@ -103,7 +110,8 @@ class ExactSpace:
             shrinkage=shrinkage,
             whitening=whitening,
             white_means=white_means,
-            index=ClassIndex(white_means, few=few),
+            noise=noise,
+            index=ClassIndex(white_means, few=few, noise=noise, counts=counts),
         )
 
     def shrunk(self, share: float) -> ExactSpace:
@@ -111,18 +119,28 @@ class ExactSpace:
             return self
         whitening = self.covariance.whitening(share)
         white_means = whitening.apply(self.means)
-        index = ClassIndex(white_means, few=self.few)
-        return replace(self, shrinkage=share, whitening=whitening, white_means=white_means, index=index)
+        noise = MeanNoise.of(self.covariance, whitening, share, self.counts)
+        return replace(
+            self,
+            shrinkage=share,
+            whitening=whitening,
+            white_means=white_means,
+            noise=noise,
+            index=ClassIndex(white_means, few=self.few, noise=noise, counts=self.counts),
+        )
 
     def leading(self, width: int) -> ExactSpace:
         scope_means, white_means = self.scope_means[:, :width], np.ascontiguousarray(self.white_means[:, :width])
+        covariance, whitening = self.covariance.leading(width), self.whitening.leading(width)
+        noise = MeanNoise.of(covariance, whitening, self.shrinkage, self.counts)
         return replace(
             self,
-            covariance=self.covariance.leading(width),
+            covariance=covariance,
             means=self.means[:, :width],
             scope_means=scope_means,
             scope=fit_scope(self.scope.whitening.leading(width), scope_means, self.counts, self.few),
-            whitening=self.whitening.leading(width),
+            whitening=whitening,
             white_means=white_means,
-            index=ClassIndex(white_means, few=self.few),
+            noise=noise,
+            index=ClassIndex(white_means, few=self.few, noise=noise, counts=self.counts),
         )

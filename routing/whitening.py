@@ -47,15 +47,20 @@ class Covariance:
     matrix: Float64  # (d, d), S / n
     mean_variance: float  # λ̄, of all features, also in `leading`
     oas: float  # the share, in [0, 1], of the oracle approximating shrinkage
+    is_known: bool = True  # False, where no row lies beside the mean of its class; then the matrix is the identity
 
     def whitening(self, share: float) -> Whitening:
         """For this covariance shrunk by `share`, in [0, 1]; a ten-thousandth at least."""
-        share = max(share, _LEAST_SHRINKAGE)
+        share = self.share_of(share)
         shrunk = (1 - share) * self.matrix
         shrunk[np.diag_indices(len(shrunk))] += share * self.mean_variance
         inverse, failed = dtrtri(np.linalg.cholesky(shrunk), lower=1)  # what is above the diagonal stays 0
         assert failed == 0  # a Cholesky factor has no zero on its diagonal
         return Whitening(origin=self.origin, matrix=np.ascontiguousarray(inverse))
+
+    def share_of(self, share: float) -> float:
+        """By how much it is really shrunk where `share` is asked for."""
+        return max(share, _LEAST_SHRINKAGE)
 
     def leading(self, width: int) -> Covariance:
         """Of the first features alone: shrunk by a share it is the corner of the whole one shrunk by it."""
@@ -64,6 +69,7 @@ class Covariance:
             matrix=self.matrix[:width, :width],
             mean_variance=self.mean_variance,
             oas=self.oas,
+            is_known=self.is_known,
         )
 
 
@@ -75,7 +81,7 @@ def fit_covariance(origin: Float64, scatter: Float64, degrees: int) -> Covarianc
     """
     width = len(scatter)
     if degrees < 1 or not np.trace(scatter) > 0:
-        return Covariance(origin=origin, matrix=np.eye(width), mean_variance=1.0, oas=1.0)
+        return Covariance(origin=origin, matrix=np.eye(width), mean_variance=1.0, oas=1.0, is_known=False)
     covariance = scatter / degrees
     mean_variance = float(np.trace(covariance)) / width
     return Covariance(

@@ -21,12 +21,13 @@ SCALE = np.array([4, 0.5, 2, 1, 0.2])  # so that the in-scope score, more shrunk
 
 
 def task(number):
-    """Of three tasks that lie close together."""
+    """Of three tasks that lie close together, its classes of 2 to 30 rows."""
     centre = np.random.default_rng(number // 3).normal(scale=2, size=WIDTH)
     chance = np.random.default_rng((number, 0))
-    middles = np.repeat(centre + chance.normal(scale=2, size=(CLASSES, WIDTH)), 8, axis=0)
+    counts = np.array([2, 3, 8, 30])[[number % 4, number % 3]]
+    middles = np.repeat(centre + chance.normal(scale=2, size=(CLASSES, WIDTH)), counts, axis=0)
     rows = ((middles + chance.normal(size=middles.shape)) * SCALE).astype(np.float32)
-    return summarise(rows, np.repeat(np.arange(CLASSES), 8), CLASSES, corner=2)
+    return summarise(rows, np.repeat(np.arange(CLASSES), counts), CLASSES, corner=2)
 
 
 TASKS = [task(number) for number in range(60)]
@@ -46,6 +47,10 @@ def cascade_of(numbers, whole, look, space=None, flat=1000):
     else:
         space = space.changed(marks, centroids)
     return Cascade(CentroidRouter(totals, centroids, settings=whole, space=space), FIRST, look), space
+
+
+def moved_by(cascade, tasks):
+    return cascade.moved(np.concatenate([one.means for one in tasks]), np.concatenate([one.counts for one in tasks]))
 
 
 def decided(cascade, told):
@@ -81,13 +86,36 @@ def test_what_stays_out_of_reach_changes_nothing(
     after, _ = cascade_of(numbers, whole, look, space)
     told = np.arange(len(ROWS)) % 3 == 0
     (was, was_lead, reach), (now, lead, _) = decided(before, told), decided(after, told)
-    moved = [TASKS[number][0].means for number in going | coming]
+    moved = [TASKS[number][0] for number in going | coming]
     touched = np.zeros(len(ROWS), dtype=bool)
     if moved:
-        touched = after.moved(np.concatenate(moved)).touches(ROWS, reach)
+        touched = moved_by(after, moved).touches(ROWS, reach)
     for one, other in zip(was, now, strict=True):
         np.testing.assert_array_equal(one[~touched], other[~touched])
     np.testing.assert_allclose(was_lead[~touched], lead[~touched], rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("look", ["first", "whole"])
+@pytest.mark.parametrize("column", [0, 1])
+def test_a_mean_of_few_rows_comes_as_near_as_its_corrected_distance_says(look, column):
+    """Within reach just beyond that distance, out of it just below; task 54 has classes of 8 and of 2 rows."""
+    whole = Calibration(threshold=-3.0, temperature=2.0, shrinkage=0.02)
+    settings_of_first = FirstLook(margin=0.5, in_scope=-3.0, temperature=2.0)
+    _, space = cascade_of(range(50), whole, settings_of_first)
+    after, _ = cascade_of([*range(50), 54], whole, settings_of_first, space)
+    task54 = TASKS[54][0]
+    one = replace(task54, counts=task54.counts[[column]], means=task54.means[[column]])
+    assert sorted(task54.counts.tolist()) == [2, 8]
+    router = after.whole if look == "whole" else after.first
+    points = router.whitened(ROWS[:, : router.width])
+    corrected = router.noise.variance * (1 / 30 - 1 / one.counts[0])
+    distances = ((points - router.whitened(one.means[:, : router.width])) ** 2).sum(axis=1) + corrected
+    within = distances - (points**2).sum(axis=1)
+    nowhere = Reach(**dict.fromkeys(Reach.__dataclass_fields__, np.full(len(ROWS), -np.inf)))
+    moved = moved_by(after, [one])
+    assert moved.touches(ROWS, replace(nowhere, **{look: within})).all()
+    assert not moved.touches(ROWS, replace(nowhere, **{look: within - 0.1})).any()
+    assert corrected < -0.2
 
 
 def test_few_rows_are_touched_by_a_task_that_comes():
@@ -96,7 +124,7 @@ def test_few_rows_are_touched_by_a_task_that_comes():
     before, space = cascade_of(range(50), whole, look)
     after, _ = cascade_of(range(51), whole, look, space)
     _, _, reach = decided(before, np.zeros(len(ROWS), dtype=bool))
-    touched = after.moved(TASKS[50][0].means).touches(ROWS, reach)
+    touched = moved_by(after, [TASKS[50][0]]).touches(ROWS, reach)
     assert 0 < touched.sum() < len(ROWS) / 4
 
 
@@ -137,7 +165,7 @@ def test_a_row_whose_margin_is_the_one_that_decides_reaches_much_farther():
 def test_whatever_comes_is_within_the_reach_of_everything():
     whole = Calibration(threshold=-2.0, temperature=2.0, shrinkage=0.1)
     cascade, _ = cascade_of(range(40), whole, None)
-    assert cascade.moved(TASKS[50][0].means).touches(ROWS, Reach.everything(len(ROWS))).all()
+    assert moved_by(cascade, [TASKS[50][0]]).touches(ROWS, Reach.everything(len(ROWS))).all()
 
 
 def test_the_tasks_scored_under_their_own_covariance_end_at_the_fourth_nearest():
