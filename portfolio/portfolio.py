@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -12,6 +13,7 @@ from portfolio.again import method_again, recipe_again, take_versions
 from portfolio.champions import find_adapter
 from portfolio.errors import ConfigError, Conflict, NotFound, PortfolioError, require
 from portfolio.execution import PLAIN, Execution
+from portfolio.gates.gates_file import GATES, GatesFile
 from portfolio.made_of import Fuse, MadeOf, find_named
 from portfolio.members import require_unneeded, with_dependants
 from portfolio.permission import RulesFile
@@ -61,7 +63,6 @@ if TYPE_CHECKING:
     from portfolio.training import Progress, TrainingConfig
 
 DEFAULT_METHOD = "bottleneck"
-GATES = "gates.toml"
 
 
 class Portfolio:
@@ -252,6 +253,8 @@ class Portfolio:
         recipe = self._recipe(name, places, columns, where, labels, unknown_labels, seed, training, again)
         require(not (again and tags), "tags belong to the task, not to a version; set them with: portfolio tag")
         check_tags(tags)
+        if self._has_gates():
+            GatesFile(self.path).current()  # one that cannot be is refused before the long work
         if method is None and again:
             method = method_again(self.store.snapshot(history=False), name)
         method = DEFAULT_METHOD if method is None else method
@@ -293,13 +296,16 @@ class Portfolio:
 
         return self._join(learn_job(self.engine, job, progress))
 
+    def _has_gates(self) -> bool:
+        return os.path.lexists(self.path / GATES)
+
     def _join(self, candidate: Candidate) -> AdapterRecord:
         """A new task answers at once, or where there are gates, once it passes them; a new version does not answer."""
         if candidate.again:
             return take_versions(self.store, candidate)
         from portfolio.growth import join
 
-        if not (self.path / GATES).exists():
+        if not self._has_gates():
             return join(self.engine(), candidate, read_again=_read_test_again)
         held = replace(candidate, task=replace(candidate.task, disabled=NOBODY))
         added = join(self.engine(), held, read_again=_read_test_again)

@@ -324,6 +324,17 @@ def test_a_new_task_among_gates_answers_only_if_it_passes(empty: Portfolio, file
     assert empty.predict(["soup pan"], task="kitchen")[0].adapter == "kitchen@1"
 
 
+def test_gates_that_cannot_be_are_refused_before_a_task_is_learned(
+    empty: Portfolio, files_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gates(empty, '[[rule]]\ncheck = "no-worse"\ndelat = 0.02\n')
+    monkeypatch.setattr(empty, "engine", lambda: pytest.fail("a model was asked for"))
+    files = files_of("kitchen")
+    with pytest.raises(ConfigError, match=r"gates\.toml:3: .*delat"):
+        empty.add_task("kitchen", files.train, test=files.test)
+    assert empty.tasks() == ()
+
+
 def test_a_deprecated_version_is_not_promoted_until_that_is_taken_back(grown: Portfolio, second: Second) -> None:
     second("kitchen")
     gates(grown, LENIENT)
