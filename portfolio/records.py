@@ -324,7 +324,7 @@ class NearClass:
 
     task: str
     label: str
-    distance: float  # Mahalanobis, squared, 0 or more
+    distance: float  # Mahalanobis, squared, less what few rows add; so a little below 0 at times
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
