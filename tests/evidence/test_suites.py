@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from portfolio.commands.place import Place
+import cli
 from portfolio.commands.suites import suite as suite_commands
 from portfolio.errors import DamagedBlob, DataError, InvalidName, NotFound
 from portfolio.evidence.model_evidence import ModelEvidence
@@ -270,7 +270,8 @@ def test_each_command_prints_what_the_library_says(portfolio: Portfolio, written
     file = str(written("shared.jsonl", ROWS))
 
     def run(*arguments: str) -> str:
-        ran = CliRunner().invoke(suite_commands, arguments, obj=Place(str(portfolio.path)), catch_exceptions=False)
+        typed = ["-p", str(portfolio.path), "suite", *arguments]
+        ran = CliRunner().invoke(cli.commands, typed, catch_exceptions=False)
         assert ran.exit_code == 0
         return ran.stdout
 
