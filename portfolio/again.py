@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from portfolio.champions import champion_of
 from portfolio.records import AdapterRecord, Lineage, Member, Snapshot, TaskRecord
-from portfolio.store.changes import GenerationMoved, package_version
+from portfolio.store.changes import package_version, until_it_stands
 from portfolio.store.release_rows import lineage_of
 from portfolio.store.store import Store
 from portfolio.tasks.columns import GUESS, Columns
@@ -63,19 +63,19 @@ def take_versions(store: Store, candidate: Candidate) -> AdapterRecord:
         NotFound: the task was removed meanwhile.
         Conflict: a member of the adapter was removed.
     """
-    while True:
-        snapshot = store.snapshot(history=False)
-        champion = champion_of(snapshot, candidate.task.name)
-        taken = max(one.version for one in snapshot.adapters if one.name == champion.name)
-        adapters = _numbered(candidate.adapters, taken)
-        lineages = [_lineage(candidate.task, one, snapshot, champion) for one in adapters]
-        try:
-            store.releases.commit_versions(
-                expected_generation=snapshot.generation, adapters=adapters, lineages=lineages, detail={}
-            )
-        except GenerationMoved:
-            continue
-        return adapters[-1]
+    return until_it_stands(lambda: _take(store, candidate))
+
+
+def _take(store: Store, candidate: Candidate) -> AdapterRecord:
+    snapshot = store.snapshot(history=False)
+    champion = champion_of(snapshot, candidate.task.name)
+    taken = max(one.version for one in snapshot.adapters if one.name == champion.name)
+    adapters = _numbered(candidate.adapters, taken)
+    lineages = [_lineage(candidate.task, one, snapshot, champion) for one in adapters]
+    store.releases.commit_versions(
+        expected_generation=snapshot.generation, adapters=adapters, lineages=lineages, detail={}
+    )
+    return adapters[-1]
 
 
 def _numbered(adapters: Sequence[AdapterRecord], taken: int) -> tuple[AdapterRecord, ...]:

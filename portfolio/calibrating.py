@@ -30,7 +30,7 @@ from portfolio.refs import require_known
 from portfolio.remeasuring import remeasure
 from portfolio.router_cache import is_large
 from portfolio.standing import Measured
-from portfolio.store.changes import GenerationMoved
+from portfolio.store.changes import until_it_stands
 from portfolio.store.store import Store
 from portfolio.tasks.columns import GUESS
 from portfolio.tasks.files import read_texts
@@ -185,11 +185,7 @@ def recalibrate(engine: Engine, changes: Changes, *, read_again: ReadAgain, dry_
         ConfigError, DataError: wishes or a file that cannot be.
     """
     outside = None if changes.oos is None or str(changes.oos) == NOBODY else _features_of(engine, changes.oos)
-    while True:
-        try:
-            return _recalibrate(engine, changes, outside, read_again, dry_run)
-        except GenerationMoved:
-            continue
+    return until_it_stands(lambda: _recalibrate(engine, changes, outside, read_again, dry_run))
 
 
 def _recalibrate(

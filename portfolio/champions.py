@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from portfolio.errors import NotFound
-from portfolio.records import CHAMPION, AdapterRecord, Snapshot
+from portfolio.errors import Conflict, NotFound
+from portfolio.records import CHAMPION, AdapterRecord, Snapshot, TaskRecord
 from portfolio.refs import Ref, require_known
 
 
@@ -25,6 +25,25 @@ def champion_of(snapshot: Snapshot, task: str) -> AdapterRecord:
     """
     require_known(task, [record.name for record in snapshot.tasks])
     return champions_of(snapshot)[task]
+
+
+def task_of(snapshot: Snapshot, name: str) -> TaskRecord:
+    """The task of that name.
+
+    Raises:
+        NotFound: there is none; the message names those there are.
+    """
+    require_known(name, [record.name for record in snapshot.tasks])
+    return next(record for record in snapshot.tasks if record.name == name)
+
+
+def require_in_use(record: AdapterRecord) -> None:
+    """Raise Conflict if a version is deprecated."""
+    if record.deprecated is not None:
+        raise Conflict(
+            f"{record.ref} is deprecated ({record.deprecated}); take that back with: "
+            f"portfolio deprecate {record.ref} --undo"
+        )
 
 
 def aliases_of(snapshot: Snapshot, name: str) -> dict[str, int]:

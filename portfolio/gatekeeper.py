@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from portfolio.champions import champion_of
+from portfolio.champions import champion_of, task_of
 from portfolio.gates.gates_file import GatesFile
 from portfolio.gates.verdict import Verdict, verdict_from_json
 from portfolio.records import AdapterRecord, Snapshot, TaskRecord
@@ -50,10 +50,9 @@ class Gatekeeper:
         gates = self._gates.current()
         champion = champion_of(snapshot, record.task)
         evidence = ModelEvidence(self._engine(), record.ref, read_again=self._read_again)
-        [task] = [one for one in snapshot.tasks if one.name == record.task]
         verdict = judge(
             gates,
-            dict(task.tags),
+            dict(task_of(snapshot, record.task).tags),
             evidence,
             version=record,
             champion=None if champion.ref == record.ref else champion,

@@ -27,7 +27,7 @@ from portfolio.records import BARE_BASE, UNKNOWN_LABEL, AdapterRecord, Cell, Res
 from portfolio.refs import require_all_known, require_free
 from portfolio.remeasuring import remeasure
 from portfolio.running import predict_logits
-from portfolio.store.changes import GenerationMoved
+from portfolio.store.changes import until_it_stands
 from portfolio.tasks.recipe import Recipe
 from portfolio.tasks.task import TaskData
 from portfolio.training import Progress, TrainingConfig
@@ -69,12 +69,8 @@ def join(engine: Engine, candidate: Candidate, *, read_again: ReadAgain) -> Adap
         Conflict: the name is taken meanwhile, or a member of the adapter was removed.
     """
     arrival = arrival_of(engine, candidate)
-    while True:
-        try:
-            _join(engine, arrival, candidate.task, candidate.adapters, read_again)
-        except GenerationMoved:
-            continue
-        return candidate.adapters[-1]
+    until_it_stands(lambda: _join(engine, arrival, candidate.task, candidate.adapters, read_again))
+    return candidate.adapters[-1]
 
 
 def _join(
@@ -114,12 +110,7 @@ def remove_tasks(engine: Engine, names: Sequence[str], *, read_again: ReadAgain)
         NotFound: no such task, also if another process took it out meanwhile.
         Conflict: one is the fallback, or an adapter of a task that stays is made of one that would go.
     """
-    while True:
-        try:
-            _leave(engine, names, read_again)
-        except GenerationMoved:
-            continue
-        return
+    until_it_stands(lambda: _leave(engine, names, read_again))
 
 
 def _leave(engine: Engine, names: Sequence[str], read_again: ReadAgain) -> None:
@@ -153,12 +144,7 @@ def evaluate(engine: Engine, *, read_again: ReadAgain) -> None:
     Raises:
         DataError: a test split is gone or changed.
     """
-    while True:
-        try:
-            _measure_all_again(engine, read_again)
-        except GenerationMoved:
-            continue
-        return
+    until_it_stands(lambda: _measure_all_again(engine, read_again))
 
 
 def _measure_all_again(engine: Engine, read_again: ReadAgain) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portfolio.again import method_again, recipe_again, take_versions
-from portfolio.champions import find_adapter
+from portfolio.champions import find_adapter, task_of
 from portfolio.errors import ConfigError, Conflict, NotFound, PortfolioError, require
 from portfolio.execution import PLAIN, Execution
 from portfolio.gates.gates_file import GATES, GatesFile
@@ -31,7 +31,7 @@ from portfolio.records import (
     attention_from_json,
 )
 from portfolio.refs import check_name, check_tags, require_all_known, require_free, require_known
-from portfolio.store.changes import GenerationMoved, iso_now
+from portfolio.store.changes import iso_now, until_it_stands
 from portfolio.store.store import Store
 from portfolio.store.verify import Fault
 from portfolio.tally import Tally
@@ -279,8 +279,7 @@ class Portfolio:
     ) -> Recipe:
         """How the examples are to be read; of a task that is here, what is not given is as it was."""
         if again:
-            require_known(name, self._names())
-            [task] = [one for one in self.tasks() if one.name == name]
+            task = task_of(self.store.snapshot(history=False), name)
             return recipe_again(
                 task, places, columns=columns, where=where, labels=labels, unknown_labels=unknown_labels, seed=seed
             )
@@ -853,18 +852,15 @@ class Portfolio:
         """
         if not dry_run:
             self.store.check_writable()
-        while True:
-            snapshot = self.store.snapshot()
-            require_known(name, [task.name for task in snapshot.tasks])
-            [record] = [task for task in snapshot.tasks if task.name == name]
-            kept = _retagged(record, tags)
-            if dry_run:
-                return kept
-            try:
+
+        def attempt() -> dict[str, str]:
+            snapshot = self.store.snapshot(history=False)
+            kept = _retagged(task_of(snapshot, name), tags)
+            if not dry_run:
                 self.store.commit_tags(expected_generation=snapshot.generation, name=name, tags=kept)
-            except GenerationMoved:
-                continue
             return kept
+
+        return until_it_stands(attempt)
 
     def permit(self, tenant: str | None = None, tags: Mapping[str, str] | None = None) -> PermitReport:
         """Which tasks a request of this tenant and with these tags may reach by `routes.toml`; needs no model.

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from portfolio.champions import aliases_of, champion_of, find_adapter
+from portfolio.champions import aliases_of, champion_of, find_adapter, require_in_use, task_of
 from portfolio.errors import Blocked, Conflict, NotFound, require
 from portfolio.gatekeeper import Gatekeeper, ReadAgain
 from portfolio.gates.verdict import PASS, Verdict
@@ -26,7 +26,7 @@ from portfolio.records import (
     Snapshot,
 )
 from portfolio.refs import Ref, require_known
-from portfolio.store.changes import GenerationMoved
+from portfolio.store.changes import until_it_stands
 from portfolio.store.store import Store
 from portfolio.surroundings import surroundings
 
@@ -48,6 +48,26 @@ class Move:
     verdict: Verdict | None = None  # that let it pass
     forced: str | None = None  # why it was moved without a PASS
     measured: bool = True  # False: routed scores are not known before the next `evaluate`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Step:
+    """From the champion to another version, as of one snapshot."""
+
+    snapshot: Snapshot
+    champion: AdapterRecord
+    record: AdapterRecord
+    surroundings: str
+    ready: Ready | None  # what the portfolio is with that version, if that is known now
+
+    @property
+    def move(self) -> Move:
+        return Move(
+            alias=CHAMPION,
+            before=str(self.champion.ref),
+            after=str(self.record.ref),
+            measured=self.ready is not None,
+        )
 
 
 class Releases:
@@ -75,17 +95,15 @@ class Releases:
             NotFound: no such version.
             ConfigError: a `gates.toml` that cannot be.
         """
-        while True:
-            snapshot = self._store.snapshot(history=False)
-            record = self._newest(snapshot, ref)
-            verdict, evidence = self._gatekeeper.judge(snapshot, record)
-            if dry_run:
-                return verdict
-            try:
-                self._gatekeeper.keep(snapshot, record, verdict, evidence, why)
-            except GenerationMoved:
-                continue
-            return verdict
+        return until_it_stands(lambda: self._gate(ref, dry_run, why))
+
+    def _gate(self, ref: str, dry_run: bool, why: str) -> Verdict:
+        snapshot = self._store.snapshot(history=False)
+        record = self._newest(snapshot, ref)
+        verdict, evidence = self._gatekeeper.judge(snapshot, record)
+        if not dry_run:
+            self._gatekeeper.keep(snapshot, record, verdict, evidence, why)
+        return verdict
 
     def verdicts(self, name: str | None = None) -> tuple[Verdict, ...]:
         """All, or those on the versions of one adapter; oldest first. They stay when a task is removed."""
@@ -127,52 +145,37 @@ class Releases:
                 or the version is deprecated, and `force` was not given.
             NotFound: no such version.
         """
-        while True:
-            try:
-                if to != CHAMPION:
-                    return self._point(ref, to, expected, why, dry_run)
-                return self._promote(ref, expected, force, why, dry_run)
-            except GenerationMoved:
-                continue
+        if to != CHAMPION:
+            return until_it_stands(lambda: self._point(ref, to, expected, why, dry_run))
+        return until_it_stands(lambda: self._promote(ref, expected, force, why, dry_run))
 
     def _promote(self, ref: str, expected: str | None, force: str | None, why: str, dry_run: bool) -> Move:
         snapshot = self._store.snapshot(history=False)
         record = self._newest(snapshot, ref)
         champion = champion_of(snapshot, record.task)
         _require_expected(CHAMPION, champion.ref, expected)
-        [task] = [one for one in snapshot.tasks if one.name == record.task]
-        if champion.ref == record.ref and task.disabled is None:
+        is_champion = champion.ref == record.ref
+        if is_champion and task_of(snapshot, record.task).disabled is None:
             raise Conflict(
                 f"{record.ref} is the champion already; another version is promoted with: portfolio promote REF"
             )
-        if record.deprecated is not None and force is None:
-            raise Conflict(
-                f"{record.ref} is deprecated ({record.deprecated}); take that back with: "
-                f"portfolio deprecate {record.ref} --undo"
-            )
         verdict = None
         if force is None:
+            require_in_use(record)
             verdict = self._gatekeeper.standing(snapshot, record)
             if verdict is None:
                 verdict = self.gate(str(record.ref), dry_run=dry_run, why="to be promoted")
                 snapshot = snapshot if dry_run else self._store.snapshot(history=False)
             if verdict.outcome != PASS:
                 raise Blocked(f"{record.ref} is not promoted: its verdict is {verdict.outcome}", verdict)
-        move = Move(
-            alias=CHAMPION,
-            before=str(champion.ref),
-            after=str(record.ref),
-            verdict=verdict,
-            forced=force,
-            measured=self._ready(snapshot, record) is not None or champion.ref == record.ref,
-        )
+        step = self._step(snapshot, champion, record)
         if not dry_run:
             said = _said_of(verdict, force)
-            if champion.ref == record.ref:
+            if is_champion:
                 self._set_instead(record.task, None, why or "promoted", said)
             else:
-                self._move_champion(snapshot, record, champion.version, "promote", {"why": why, **said})
-        return move
+                self._take(step, "promote", champion.version, {"why": why, **said})
+        return replace(step.move, verdict=verdict, forced=force, measured=step.move.measured or is_champion)
 
     def _point(self, ref: str, alias: str, expected: str | None, why: str, dry_run: bool) -> Move:
         """An alias that decides nothing by itself."""
@@ -201,11 +204,7 @@ class Releases:
             NotFound: no such task, or nothing that it could go back to.
             DamagedBlob: that version is not what it was; nothing moved.
         """
-        while True:
-            try:
-                return self._rollback(name, why, dry_run)
-            except GenerationMoved:
-                continue
+        return until_it_stands(lambda: self._rollback(name, why, dry_run))
 
     def _rollback(self, name: str, why: str, dry_run: bool) -> Move:
         from portfolio.standby import load_checked, promoted_before
@@ -227,50 +226,49 @@ class Releases:
             f"{', '.join(f'{task}@{version}' for version in before)}",
         )
         load_checked(self._store, record)
-        move = Move(
-            alias=CHAMPION,
-            before=str(champion.ref),
-            after=str(record.ref),
-            measured=self._ready(snapshot, record) is not None,
-        )
+        step = self._step(snapshot, champion, record)
         if not dry_run:
-            self._move_champion(snapshot, record, champion.version, "rollback", {"why": why})
-        return move
+            earlier = before[: before.index(record.version)]
+            self._take(step, "rollback", earlier[-1] if earlier else None, {"why": why})
+        return step.move
 
-    def _move_champion(
-        self, snapshot: Snapshot, record: AdapterRecord, champion: int, action: str, detail: Mapping[str, object]
-    ) -> None:
-        from portfolio.standby import moved, promoted_before, ready_now, results_of_ready
+    def _step(self, snapshot: Snapshot, champion: AdapterRecord, record: AdapterRecord) -> _Step:
+        """What it takes to let a version answer instead of the champion."""
+        around = surroundings(snapshot, record.task)
+        ready = self._store.releases.ready(record.ref)
+        return _Step(
+            snapshot=snapshot,
+            champion=champion,
+            record=record,
+            surroundings=around,
+            ready=ready if ready is not None and ready.surroundings == around else None,
+        )
 
-        store, name = self._store, record.task
-        ready = self._ready(snapshot, record)
-        if ready is None:
-            router, results = moved(store, snapshot, store.releases.lineage(record.ref))
+    def _take(self, step: _Step, action: str, previous: int | None, detail: Mapping[str, object]) -> None:
+        """Commit it.
+
+        Args:
+            previous: the version that `previous` names then.
+        """
+        from portfolio.standby import moved, ready_now, results_of_ready
+
+        store, record = self._store, step.record
+        if step.ready is None:
+            router, results = moved(store, step.snapshot, store.releases.lineage(record.ref))
         else:
-            router, results = ready.router, results_of_ready(ready)
-        before = promoted_before(store.events(), name)
-        if action == "rollback":
-            before = before[: before.index(record.version)]
-        else:
-            before = (*before, champion)
+            router, results = step.ready.router, results_of_ready(step.ready)
         store.releases.commit_promotion(
-            expected_generation=snapshot.generation,
+            expected_generation=step.snapshot.generation,
             ref=record.ref,
-            expected_champion=champion,
-            previous=before[-1] if before else None,
+            expected_champion=step.champion.version,
+            previous=previous,
             router=router,
             results=results,
             action=action,
             detail=detail,
-            before=ready_now(snapshot, name, surroundings(snapshot, name)),
+            before=ready_now(step.snapshot, record.task, step.surroundings),
             enable=action == "promote",
         )
-
-    def _ready(self, snapshot: Snapshot, record: AdapterRecord) -> Ready | None:
-        """What was computed or kept of the portfolio with this version as champion, if that holds now."""
-        found = self._store.releases.ready(record.ref)
-        holds = found is not None and found.surroundings == surroundings(snapshot, record.task)
-        return found if holds else None
 
     # Who does not answer, and what should not be used
 
@@ -288,21 +286,19 @@ class Releases:
             NotFound: no such task.
             ConfigError: a task cannot stand in for itself.
         """
-        while True:
-            snapshot = self._store.snapshot(history=False)
-            names = [task.name for task in snapshot.tasks]
-            require_known(name, names)
-            who = instead or _fallback(snapshot, name)
-            if who not in (BARE_BASE, NOBODY):
-                require_known(who, names)
-            require(who != name, f"{name!r} cannot stand in for itself; name another task, base or none")
-            if dry_run:
-                return who
-            try:
-                self._commit_disabled(snapshot, name, who, why)
-            except GenerationMoved:
-                continue
-            return who
+        return until_it_stands(lambda: self._disable(name, instead, why, dry_run))
+
+    def _disable(self, name: str, instead: str | None, why: str, dry_run: bool) -> str:
+        snapshot = self._store.snapshot(history=False)
+        names = [task.name for task in snapshot.tasks]
+        require_known(name, names)
+        who = instead or _fallback(snapshot, name)
+        if who not in (BARE_BASE, NOBODY):
+            require_known(who, names)
+        require(who != name, f"{name!r} cannot stand in for itself; name another task, base or none")
+        if not dry_run:
+            self._commit_disabled(snapshot, name, who, why)
+        return who
 
     def enable(self, name: str, *, why: str = "", dry_run: bool = False) -> None:
         """Let a disabled task answer again.
@@ -311,10 +307,7 @@ class Releases:
             NotFound: no such task.
             Conflict: it is not disabled.
         """
-        snapshot = self._store.snapshot(history=False)
-        require_known(name, [task.name for task in snapshot.tasks])
-        [task] = [one for one in snapshot.tasks if one.name == name]
-        if task.disabled is None:
+        if task_of(self._store.snapshot(history=False), name).disabled is None:
             raise Conflict(f"{name!r} is not disabled: it answers already")
         if not dry_run:
             self._set_instead(name, None, why)
@@ -329,31 +322,21 @@ class Releases:
             NotFound: no such version.
         """
         require(why is None or bool(why.strip()), "expected a reason to deprecate a version, got an empty one")
-        while True:
-            snapshot = self._store.snapshot(history=False)
-            record = find_adapter(snapshot, ref)
-            if dry_run:
-                return record
-            try:
-                self._store.releases.commit_deprecated(
-                    expected_generation=snapshot.generation,
-                    ref=record.ref,
-                    why=why,
-                    detail={"why": why or "taken back"},
-                )
-            except GenerationMoved:
-                continue
-            return record
+        return until_it_stands(lambda: self._deprecate(ref, why, dry_run))
+
+    def _deprecate(self, ref: str, why: str | None, dry_run: bool) -> AdapterRecord:
+        snapshot = self._store.snapshot(history=False)
+        record = find_adapter(snapshot, ref)
+        if not dry_run:
+            self._store.releases.commit_deprecated(
+                expected_generation=snapshot.generation, ref=record.ref, why=why, detail={"why": why or "taken back"}
+            )
+        return record
 
     def _set_instead(
         self, name: str, instead: str | None, why: str, said: Mapping[str, object] = MappingProxyType({})
     ) -> None:
-        while True:
-            try:
-                self._commit_disabled(self._store.snapshot(history=False), name, instead, why, said)
-            except GenerationMoved:
-                continue
-            return
+        until_it_stands(lambda: self._commit_disabled(self._store.snapshot(history=False), name, instead, why, said))
 
     def _commit_disabled(
         self,
@@ -407,15 +390,14 @@ class Releases:
 
         What gates computed for surroundings that have changed since is let go of first; its blobs go some time later.
         """
-        while not dry_run:
-            snapshot = self._store.snapshot(history=False)
-            now = {name: surroundings(snapshot, name) for name in self._store.releases.ready_names()}
-            try:
-                self._store.releases.forget_ready(expected_generation=snapshot.generation, surroundings=now)
-            except GenerationMoved:
-                continue
-            break
+        if not dry_run:
+            until_it_stands(self._forget_ready)
         return self._store.gc(dry_run=dry_run)
+
+    def _forget_ready(self) -> None:
+        snapshot = self._store.snapshot(history=False)
+        now = {name: surroundings(snapshot, name) for name in self._store.releases.ready_names()}
+        self._store.releases.forget_ready(expected_generation=snapshot.generation, surroundings=now)
 
     @staticmethod
     def _newest(snapshot: Snapshot, ref: str) -> AdapterRecord:

@@ -9,11 +9,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portfolio.actor import actor
 from portfolio.champions import champions_of, find_adapter
 from portfolio.errors import NotFound
 from portfolio.refs import check_name
-from portfolio.store.changes import GenerationMoved
+from portfolio.store.changes import until_it_stands
 from portfolio.store.release_rows import SuiteRow
 from portfolio.store.store import Store
 from portfolio.tasks.suite_file import SuiteText, read_suite, suite_from_bytes, suite_to_bytes
@@ -111,11 +110,8 @@ class Suites:
         return suites[name]
 
     def _commit(self, name: str, suite: SuiteRow | None) -> None:
-        while True:
-            try:
-                self._store.releases.commit_suite(
-                    expected_generation=self._store.generation(), name=name, suite=suite, detail={"by": actor()}
-                )
-            except GenerationMoved:
-                continue
-            return
+        until_it_stands(
+            lambda: self._store.releases.commit_suite(
+                expected_generation=self._store.generation(), name=name, suite=suite, detail={}
+            )
+        )

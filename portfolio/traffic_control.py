@@ -6,14 +6,13 @@ ends what is tried.
 
 from __future__ import annotations
 
-from portfolio.actor import actor
-from portfolio.champions import champions_of, find_adapter
+from portfolio.champions import champions_of, find_adapter, require_in_use
 from portfolio.errors import Conflict, NotFound, require
 from portfolio.gates.verdict import PASS
 from portfolio.records import AdapterRecord, Snapshot, Traffic
 from portfolio.refs import require_known
 from portfolio.reports.traffic_figures import TrialFigures, trial_figures
-from portfolio.store.changes import GenerationMoved
+from portfolio.store.changes import until_it_stands
 from portfolio.store.store import Store
 from portfolio.tally import Tally
 from portfolio.traffic import BY_INPUT, BY_SESSION, CANARY, SHADOW, Counts, Trial, add_up
@@ -75,22 +74,21 @@ class TrafficControl:
         Raises:
             NotFound: no such task, or nothing is tried beside its champion.
         """
-        while True:
-            snapshot = self._store.snapshot(history=False)
-            running = _running(snapshot, name)
-            if running is None:
-                raise NotFound(f"nothing is tried beside the champion of {name!r}; look at: portfolio traffic")
-            try:
-                if not dry_run:
-                    self._store.releases.commit_traffic(
-                        expected_generation=snapshot.generation,
-                        name=name,
-                        traffic=None,
-                        detail={"by": actor(), "why": why, "ref": f"{name}@{running.version}", "mode": running.mode},
-                    )
-            except GenerationMoved:
-                continue
-            return running
+        return until_it_stands(lambda: self._end(name, why, dry_run))
+
+    def _end(self, name: str, why: str, dry_run: bool) -> Traffic:
+        snapshot = self._store.snapshot(history=False)
+        running = _running(snapshot, name)
+        if running is None:
+            raise NotFound(f"nothing is tried beside the champion of {name!r}; look at: portfolio traffic")
+        if not dry_run:
+            self._store.releases.commit_traffic(
+                expected_generation=snapshot.generation,
+                name=name,
+                traffic=None,
+                detail={"why": why, "ref": f"{name}@{running.version}", "mode": running.mode},
+            )
+        return running
 
     def observed(self, name: str | None = None) -> tuple[TrialFigures, ...]:
         """What challengers and champions said, of every trial that is or was, or of those of one task.
@@ -114,22 +112,22 @@ class TrafficControl:
         require(0 < share <= 1, f"share must be above 0 and at most 1, got {share}")
         require(by in (BY_INPUT, BY_SESSION), f"by must be {BY_INPUT} or {BY_SESSION}, got {by!r}")
         require(force is None or bool(force.strip()), "expected a reason to try it without a PASS, got an empty one")
-        while True:
+        detail = {"why": why, "split": by, **({} if force is None else {"forced": force})}
+
+        def attempt() -> Traffic:
             snapshot = self._store.snapshot(history=False)
             record = find_adapter(snapshot, ref)
             _require_challenger(snapshot, record)
             if mode == CANARY and force is None:
                 self._require_passed(record)
             traffic = Traffic(name=record.task, version=record.version, mode=mode, share=float(share), by=by)
-            detail = {"by": actor(), "why": why, "split": by, **({} if force is None else {"forced": force})}
-            try:
-                if not dry_run:
-                    self._store.releases.commit_traffic(
-                        expected_generation=snapshot.generation, name=record.task, traffic=traffic, detail=detail
-                    )
-            except GenerationMoved:
-                continue
+            if not dry_run:
+                self._store.releases.commit_traffic(
+                    expected_generation=snapshot.generation, name=record.task, traffic=traffic, detail=detail
+                )
             return traffic
+
+        return until_it_stands(attempt)
 
     def _require_passed(self, record: AdapterRecord) -> None:
         """Raise unless the newest verdict on this version lets it answer; one of its name may have been another adapter."""
@@ -148,11 +146,7 @@ class TrafficControl:
 def _require_challenger(snapshot: Snapshot, record: AdapterRecord) -> None:
     if champions_of(snapshot)[record.task].ref == record.ref:
         raise Conflict(f"{record.ref} is the champion and answers already; name another version of {record.task!r}")
-    if record.deprecated is not None:
-        raise Conflict(
-            f"{record.ref} is deprecated ({record.deprecated}); take that back with: "
-            f"portfolio deprecate {record.ref} --undo"
-        )
+    require_in_use(record)
 
 
 def _running(snapshot: Snapshot, name: str) -> Traffic | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
+from typing import TypeVar
 
 from portfolio.actor import actor
 from portfolio.errors import Conflict
@@ -24,10 +25,20 @@ from portfolio.store.rows import Event
 from portfolio.store.schema import SCHEMA_VERSION, migrate, require_known_schema
 
 Clock = Callable[[], datetime]
+_Made = TypeVar("_Made")
 
 
 class GenerationMoved(Conflict):
     """Another process changed the portfolio after the snapshot was read: read again, compute again, commit again."""
+
+
+def until_it_stands(attempt: Callable[[], _Made]) -> _Made:
+    """What an attempt gives that no other change came between; it is made anew after each that did."""
+    while True:
+        try:
+            return attempt()
+        except GenerationMoved:
+            continue
 
 
 @dataclass(frozen=True, slots=True)
