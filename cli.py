@@ -462,6 +462,7 @@ def sequences(name: str | None, as_json: bool) -> None:
 @setting("budget", "--per-class", int, "Training rows drawn of each class, instead of the budget's.")
 @setting("budget", "--epochs", int, "Over each task, likewise.")
 @setting("budget", "--trials", int, "Learning rates that each method may try, likewise.")
+@setting("budget", "--test-rows", int, "Test rows of each task that judge every method; all by default.")
 @click.option("--base", default="minilm", show_default=True, help="minilm, a directory, or a name on the hub.")
 @click.option("--png", metavar="FILE", help="Draw accuracy along the way.")
 @click.option("--markdown", is_flag=True, help="Print the tables as Markdown.")

@@ -1,4 +1,4 @@
-"""How much each method of a comparison may use: rows a class, epochs, and trials of its learning rate."""
+"""How much each method of a comparison may use: rows, epochs, and trials of its learning rate."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ _FEWEST_VALIDATION_ROWS = 5  # a class, where a budget cuts them
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """The same for every method. Test rows are never cut."""
+    """The same for every method."""
 
     per_class: int | None  # training rows drawn of each class of each task; None for all
     epochs: int
     trials: int  # learning rates that each method may try
+    test_rows: int | None = None  # about so many of each task, in its own shares of classes; None for all
 
     def __post_init__(self) -> None:
         require(self.per_class is None or self.per_class >= 1, f"rows a class must be 1 or more, got {self.per_class}")
         require(self.epochs >= 1, f"epochs must be 1 or more, got {self.epochs}")
         require(self.trials >= 1, f"trials of learning rates must be 1 or more, got {self.trials}")
+        require(self.test_rows is None or self.test_rows >= 1, f"test rows must be 1 or more, got {self.test_rows}")
 
     @property
     def validation_per_class(self) -> int | None:
@@ -31,7 +33,12 @@ class Budget:
 
 
 def budget_named(
-    name: str, *, per_class: int | None = None, epochs: int | None = None, trials: int | None = None
+    name: str,
+    *,
+    per_class: int | None = None,
+    epochs: int | None = None,
+    trials: int | None = None,
+    test_rows: int | None = None,
 ) -> Budget:
     """One of `BUDGETS`, with what is given instead of its own.
 
@@ -44,6 +51,7 @@ def budget_named(
         per_class=own.per_class if per_class is None else per_class,
         epochs=own.epochs if epochs is None else epochs,
         trials=own.trials if trials is None else trials,
+        test_rows=own.test_rows if test_rows is None else test_rows,
     )
 
 

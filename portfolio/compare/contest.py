@@ -78,7 +78,7 @@ def compare(
     """
     require(seeds >= 1, f"seeds must be 1 or more, got {seeds}")
     methods = methods_named(names, table, same_run)
-    tasks = read_tasks(sequence)
+    tasks = read_tasks(sequence, budget.test_rows)
     terms = Terms(
         sequence=sequence.name,
         digest=digest_of(tasks),
@@ -87,6 +87,7 @@ def compare(
         per_class=budget.per_class,
         epochs=budget.epochs,
         trials=budget.trials,
+        test_rows=budget.test_rows,
         orders=orders_of(sequence, orders),
         seeds=tuple(range(seeds)),
         versions=tuple((package, importlib.metadata.version(package)) for package in _COMPUTING),

@@ -15,23 +15,23 @@ from portfolio.compare.world import World, WorldTask
 from portfolio.hosting.encode import encode
 from portfolio.hosting.host import Host
 from portfolio.hosting.trunk import prepare
-from portfolio.records import UNKNOWN_LABEL
+from portfolio.records import UNKNOWN_LABEL, Source
 from portfolio.running import Labelled
 from portfolio.tasks.sequences import Sequence as TaskSequence
-from portfolio.tasks.splits import Split
+from portfolio.tasks.splits import Split, hold_out
 from portfolio.tasks.task import TaskData, read_task
 
 KEEP_BYTES = 4 << 30  # of the trunk's states, all splits together
-_VALIDATION_SEED = 0  # which rows of validation judge does not depend on a run's seed
+_JUDGING_SEED = 0  # which rows of validation and test judge does not depend on a run's seed
 
 
-def read_tasks(sequence: TaskSequence) -> tuple[TaskData, ...]:
-    """Every task of the sequence as written.
+def read_tasks(sequence: TaskSequence, test_rows: int | None = None) -> tuple[TaskData, ...]:
+    """Every task of the sequence as written, with about so many of its test rows; None for all.
 
     Raises:
         DataError, NotFound: some examples cannot be used.
     """
-    return tuple(
+    tasks = (
         read_task(
             spec.name,
             spec.train,
@@ -44,6 +44,7 @@ def read_tasks(sequence: TaskSequence) -> tuple[TaskData, ...]:
         )
         for spec in sequence.tasks
     )
+    return tuple(task if test_rows is None else _with_fewer_test_rows(task, test_rows) for task in tasks)
 
 
 def digest_of(tasks: Sequence[TaskData]) -> str:
@@ -73,6 +74,22 @@ def draw(split: Split, per_class: int | None, salt: str) -> Split:
     return split.select(sorted(row for group in drawn for row in group))
 
 
+def _with_fewer_test_rows(task: TaskData, wanted: int) -> TaskData:
+    """Each class gives its share, so that figures mean the same; which rows depends on nothing but the rows."""
+    if wanted >= len(task.test):
+        return task
+    _, drawn = hold_out(task.test, wanted, _JUDGING_SEED, f"compare {task.name}")
+    return dataclasses.replace(task, test=drawn, sources=_sources_with(task, "test", drawn))
+
+
+def _sources_with(task: TaskData, name: str, drawn: Split) -> tuple[Source, ...]:
+    """The task's sources, when so much was drawn of that split."""
+    return tuple(
+        dataclasses.replace(source, sha256=drawn.digest(), rows=len(drawn)) if source.split == name else source
+        for source in task.sources
+    )
+
+
 class Worlds:
     """The worlds of one sequence, one a seed: validation and test rows are prepared once, and the last seed's train."""
 
@@ -84,7 +101,7 @@ class Worlds:
         self._budget = budget
         self._labels = labels_of(tasks)
         self._number = {label: number for number, label in enumerate(self._labels)}
-        self._tasks = [self._with_drawn(task, "validation", _VALIDATION_SEED) for task in tasks]
+        self._tasks = [self._with_drawn(task, "validation", _JUDGING_SEED) for task in tasks]
         self._judging: list[tuple[Labelled, Labelled]] = []  # validation and test of each task, once they are needed
         self._last: World | None = None
         self._last_seed: int | None = None
@@ -120,10 +137,7 @@ class Worlds:
         whole = task.train if name == "train" else task.validation
         per_class = self._budget.per_class if name == "train" else self._budget.validation_per_class
         drawn = draw(whole, per_class, f"{seed} {name} {task.name}")
-        sources = tuple(
-            dataclasses.replace(source, sha256=drawn.digest(), rows=len(drawn)) if source.split == name else source
-            for source in task.sources
-        )
+        sources = _sources_with(task, name, drawn)
         if name == "train":
             return dataclasses.replace(task, train=drawn, sources=sources)
         return dataclasses.replace(task, validation=drawn, sources=sources)
@@ -139,4 +153,4 @@ class Worlds:
 
 def world_of(host: Host, max_tokens: int, sequence: TaskSequence, budget: Budget, seed: int) -> World:
     """The tasks of a sequence as written, for one seed alone; `Worlds` serves several."""
-    return Worlds(host, max_tokens, read_tasks(sequence), budget).of(seed)
+    return Worlds(host, max_tokens, read_tasks(sequence, budget.test_rows), budget).of(seed)

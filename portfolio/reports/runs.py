@@ -37,6 +37,7 @@ class Terms:
     orders: tuple[Order, ...]
     seeds: tuple[int, ...]
     versions: tuple[tuple[str, str], ...]  # of what computes: package and version
+    test_rows: int | None = None  # about so many of each task; None for all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

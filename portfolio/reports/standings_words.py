@@ -28,7 +28,8 @@ def budget_in_words(standings: Standings) -> str:
     terms = standings.terms
     rows = "all training rows" if terms.per_class is None else f"{count(terms.per_class, 'training row')} a class"
     rates = "1 learning rate" if terms.trials == 1 else f"up to {count(terms.trials)} learning rates tried"
-    return f"{rows}, {count(terms.epochs, 'epoch')}, {rates} a method"
+    judging = "" if terms.test_rows is None else f"; about {count(terms.test_rows, 'test row')} a task"
+    return f"{rows}, {count(terms.epochs, 'epoch')}, {rates} a method{judging}"
 
 
 def signed_mean(mean: Mean) -> str:

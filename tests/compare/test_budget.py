@@ -18,12 +18,18 @@ def test_validation_rows_are_half_of_the_training_rows_but_not_under_five(
 def test_the_named_budgets_grow() -> None:
     quick, small, full = (BUDGETS[name] for name in ("quick", "small", "full"))
     assert (quick.per_class, small.per_class, full.per_class) == (10, 20, None)
+    assert (quick.test_rows, small.test_rows, full.test_rows) == (None, None, None)
     assert quick.epochs < small.epochs == full.epochs and quick.trials < small.trials == full.trials
 
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
-    [({"per_class": 0}, "rows a class"), ({"epochs": 0}, "epochs"), ({"trials": 0}, "trials of learning rates")],
+    [
+        ({"per_class": 0}, "rows a class"),
+        ({"epochs": 0}, "epochs"),
+        ({"trials": 0}, "trials of learning rates"),
+        ({"test_rows": 0}, "test rows"),
+    ],
 )
 def test_a_budget_of_nothing_is_refused(wrong: dict[str, int], message: str) -> None:
     with pytest.raises(ConfigError, match=f"{message} must be 1 or more, got 0"):

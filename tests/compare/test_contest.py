@@ -16,6 +16,8 @@ from portfolio.compare.results import load_contest
 from portfolio.errors import ConfigError, NotFound
 from portfolio.hosting.base import Base
 from portfolio.reports.runs import Contest
+from portfolio.reports.standings import standings_of
+from portfolio.reports.standings_words import budget_in_words
 from portfolio.tasks.sequences import Sequence
 
 MethodOf = Callable[..., Method]
@@ -126,12 +128,20 @@ def test_orders_and_seeds_can_be_added_later_and_stay(compared: Compare, rote: M
     assert (diary.learned, len(fewer.runs)) == ([], 9)
 
 
+def test_a_cut_of_the_test_rows_is_kept_with_the_contest_and_said(compared: Compare, rote: MethodOf) -> None:
+    contest = compared(rote("one"), budget=Budget(per_class=4, epochs=1, trials=1, test_rows=3), orders=1, seeds=1)
+    assert contest.terms.test_rows == 3 and {len(rows) for rows in contest.truth.values()} == {3}
+    assert "about 3 test rows a task" in budget_in_words(standings_of(contest))
+
+
 def test_another_comparison_in_the_same_directory_is_refused_naming_what_differs(
     compared: Compare, rote: MethodOf, toy_sequence: Sequence
 ) -> None:
     compared(rote("one"))
     with pytest.raises(ConfigError, match="epochs 1, now 2"):
         compared(rote("one"), budget=Budget(per_class=4, epochs=2, trials=2))
+    with pytest.raises(ConfigError, match="test_rows None, now 3"):
+        compared(rote("one"), budget=Budget(per_class=4, epochs=1, trials=2, test_rows=3))
     shorter = dataclasses.replace(toy_sequence, tasks=toy_sequence.tasks[:2])
     with pytest.raises(ConfigError, match="digest"):
         compared(rote("one"), sequence=shorter)

@@ -68,6 +68,21 @@ def test_another_seed_draws_other_train_rows_but_the_same_prepared_validation_an
     assert [task.data.train for task in made.of(0).tasks] == [task.data.train for task in first.tasks]
 
 
+@pytest.mark.parametrize("wanted", [1, 4, 6, 1000])
+def test_fewer_test_rows_are_rows_of_the_whole_each_class_giving_its_share(toy_sequence: Sequence, wanted: int) -> None:
+    for whole, cut in zip(read_tasks(toy_sequence), read_tasks(toy_sequence, wanted), strict=True):
+        assert len(cut.test) == min(wanted, len(whole.test))
+        assert Counter(zip(cut.test.texts, cut.test.labels, strict=True)) <= Counter(
+            zip(whole.test.texts, whole.test.labels, strict=True)
+        )
+        shares = Counter(whole.test.labels)
+        for label, rows in Counter(cut.test.labels).items():
+            assert abs(rows - shares[label] * len(cut.test) / len(whole.test)) <= 1
+        assert (cut.train, cut.validation) == (whole.train, whole.validation)
+        (source,) = (source for source in cut.sources if source.split == "test")
+        assert (source.rows, source.sha256) == (len(cut.test), cut.test.digest())
+
+
 def test_without_a_cut_every_seed_has_the_same_world(worlds: Callable[..., Worlds]) -> None:
     made = worlds(WHOLE)
     assert made.of(0) is made.of(3)
