@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 HEADER = """\
 # Command line
 
-<!-- Made by docs/build_cli.py from cli.py; change that, then run: python docs/build_cli.py -->
+<!-- Made by docs/build_cli.py from the commands themselves; change those, then run: python docs/build_cli.py -->
 
 Data goes to standard output, talk to standard error. Exit codes: 0 done; 1 damage found by `verify`, or a fault of the
 program itself (set `PORTFOLIO_DEBUG=1` to see where); 2 something that you can put right; 3 a verdict of BLOCK, and 4 of

@@ -1,9 +1,16 @@
-"""What the commands of the command line share, and those that cli.py does not hold itself. Only here and there click is known.
+"""The commands of the command line; cli.py gathers them. Only here and there click is known.
 
-place     which portfolio a command is about
-options   options that several commands share
-releases  gate, promote, rollback, disable, enable, deprecate, history, at, diff, gc
-exchange  export, import
-suites    suite add, list, show, run, remove
-traffic   canary, shadow, traffic
+growing    init, add-task, add-tasks, remove-task, demo
+composing  fuse, merge, ensemble
+looking    tasks, show, report, evaluate, verify
+asking     predict, route
+steering   overlap, calibrate, tag, rules
+releases   gate, promote, rollback, disable, enable, deprecate, history, at, diff, gc
+traffic    canary, shadow, traffic
+suites     suite add, list, show, run, remove
+exchange   export, import
+comparing  sequences, compare
+
+What they share: place, which portfolio a command is about; options; adding, which makes an adapter from the options of the
+data; texts, a window at a time; talk.
 """

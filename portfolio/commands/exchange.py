@@ -75,4 +75,4 @@ def import_(place: Place, source: str, name: str | None, key: str | None, dry_ru
     click.echo(f"{source} {verb} a portfolio of {len(held.tasks):,} tasks in {place.given}")
 
 
-COMMANDS = (export, import_)  # for cli.py
+COMMANDS = (export, import_)

@@ -15,6 +15,7 @@ import pytest
 
 import cli
 from portfolio import Portfolio
+from portfolio.commands import texts as texts_of_commands
 from portfolio.records import Answer
 from portfolio.reports import counting
 
@@ -28,7 +29,7 @@ ALWAYS = ("predict", "--always", "--out", "answers.jsonl", "--file", "texts.json
 
 @pytest.fixture(autouse=True)
 def _small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "WINDOW", 4)
+    monkeypatch.setattr(texts_of_commands, "WINDOW", 4)
 
 
 @pytest.fixture

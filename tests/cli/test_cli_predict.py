@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-import cli
 from portfolio import Portfolio
+from portfolio.commands import texts as texts_of_commands
 from portfolio.records import Route
 
 Run = Callable[..., Any]
@@ -42,7 +42,7 @@ def test_json_has_one_object_a_line_with_the_promised_fields(run: Run, grown: Pa
 def test_arguments_lines_and_files_get_the_same_answers_in_any_chunks(
     run: Run, grown: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
 ) -> None:
-    monkeypatch.setattr(cli, "WINDOW", chunk)
+    monkeypatch.setattr(texts_of_commands, "WINDOW", chunk)
     plain, table = tmp_path / "texts.txt", tmp_path / "texts.csv"
     plain.write_text("\n".join(TEXTS))
     table.write_text("\n".join(["question,other", *(f"{text},1" for text in TEXTS)]))
