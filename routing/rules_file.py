@@ -17,10 +17,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from routing.rules import ANY, TASK, Allow, Condition, Deny, Pin, RiskList, Rule, Rules
-from routing.toml_lines import TomlPath, by_line, read_toml, shown
+from routing.toml_lines import TomlPath, read_toml, shown
+from routing.toml_tables import TableReader
 
 _RULE_KEYS = ("name", "when", "allow", "deny", "pin")
 _ACTIONS = ("allow", "deny", "pin")
+_EXAMPLE = 'tenant = "acme"'  # of tags
 
 
 class RulesError(ValueError):
@@ -36,38 +38,33 @@ def parse_rules(text: str, source: str = "routes.toml") -> Rules:
     Raises:
         RulesError: it is no TOML, or something in it cannot be; all faults are named together.
     """
+    reader = _Reader()
     try:
-        document = read_toml(text, source)
+        rules = reader.rules(read_toml(text, source))
+        reader.raise_faults(text, source)
     except ValueError as error:
         raise RulesError(str(error)) from error
-    reader = _Reader()
-    rules = reader.rules(document)
-    if reader.faults:
-        raise RulesError(by_line(reader.faults, text, source))
     return rules
 
 
-class _Reader:
-    """Reads one document and collects its faults, each with the path of the value at fault."""
-
-    def __init__(self) -> None:
-        self.faults: list[tuple[TomlPath, str]] = []
+class _Reader(TableReader):
+    """Reads one document."""
 
     def rules(self, document: Mapping[str, Any]) -> Rules:
-        self._check_keys(document, ("rule", "risk"), ())
+        self.check_keys(document, ("rule", "risk"), ())
         risks = self._risks(document["risk"]) if "risk" in document else ()
         rules: tuple[Rule, ...] = ()
         tables = document.get("rule")
         if isinstance(tables, list) and tables and all(isinstance(table, dict) for table in tables):
             rules = tuple(self._rule(table, index) for index, table in enumerate(tables))
         elif "rule" in document:
-            self._fault(("rule",), f"expected [[rule]] tables, got {shown(tables)}")
+            self.fault(("rule",), f"expected [[rule]] tables, got {shown(tables)}")
         self._check_names(rules, risks)
         return Rules(rules=rules, risks=risks)
 
     def _risks(self, table: Any) -> tuple[RiskList, ...]:
         if not (isinstance(table, dict) and table):
-            self._fault(("risk",), f"expected a table for each risk class, such as [risk.high], got {shown(table)}")
+            self.fault(("risk",), f"expected a table for each risk class, such as [risk.high], got {shown(table)}")
             return ()
         return tuple(self._risk_list(risk, inner) for risk, inner in table.items())
 
@@ -75,35 +72,35 @@ class _Reader:
         path: TomlPath = ("risk", risk)
         conditions: tuple[Condition, ...] = ()
         if not _is_name(risk):
-            self._fault(path, f"expected the name of a risk class, got {shown(risk)}")
+            self.fault(path, f"expected the name of a risk class, got {shown(risk)}")
         if not isinstance(table, dict):
-            self._fault(path, f"expected a table with the key allow, got {shown(table)}")
+            self.fault(path, f"expected a table with the key allow, got {shown(table)}")
         else:
-            self._check_keys(table, ("allow",), path)
+            self.check_keys(table, ("allow",), path)
             if "allow" in table:
                 conditions = self._tasks(table["allow"], (*path, "allow"))
             else:
-                self._fault(path, f"expected the key allow for the risk class {shown(risk)}, got none")
+                self.fault(path, f"expected the key allow for the risk class {shown(risk)}, got none")
         return RiskList(risk=risk, conditions=conditions)
 
     def _rule(self, table: Mapping[str, Any], index: int) -> Rule:
         path: TomlPath = ("rule", index)
-        self._check_keys(table, _RULE_KEYS, path)
+        self.check_keys(table, _RULE_KEYS, path)
         name = f"rule {index + 1}"
         if _is_name(table.get("name", name)):
             name = table.get("name", name)
         else:
-            self._fault((*path, "name"), f"expected one line of text, got {shown(table['name'])}")
-        when = self._conditions(table["when"], (*path, "when")) if "when" in table else ()
+            self.fault((*path, "name"), f"expected one line of text, got {shown(table['name'])}")
+        when = self.conditions(table["when"], (*path, "when"), _EXAMPLE) if "when" in table else ()
         return Rule(name=name, when=when, action=self._action(table, path))
 
     def _action(self, table: Mapping[str, Any], path: TomlPath) -> Allow | Deny | Pin:
         """That of the rule; of more than one, which is a fault, the last."""
         given = [key for key in table if key in _ACTIONS]
         if not given:
-            self._fault(path, "expected one of allow, deny, pin in this rule, got none")
+            self.fault(path, "expected one of allow, deny, pin in this rule, got none")
         for key in given[1:]:
-            self._fault(
+            self.fault(
                 (*path, key), f"expected one of allow, deny, pin, got {key} beside {given[0]}; make it two rules"
             )
         action: Allow | Deny | Pin = Deny(conditions=())
@@ -119,47 +116,26 @@ class _Reader:
 
     def _task(self, value: Any, path: TomlPath) -> str:
         if not _is_name(value):
-            self._fault(path, f"expected the name of one task, got {shown(value)}")
+            self.fault(path, f"expected the name of one task, got {shown(value)}")
         return str(value)
 
     def _tasks(self, value: Any, path: TomlPath) -> tuple[Condition, ...]:
         """Of a list of task names, or of a table of their tags."""
         if isinstance(value, list):
-            return (Condition(key=TASK, values=self._values(value, path)),)
+            return (Condition(key=TASK, values=self.values(value, path)),)
         if isinstance(value, dict):
             if "name" in value:  # no task has such a tag, so that a deny would deny nothing
-                self._fault((*path, "name"), f"expected the name of a task under the key {TASK}, got the key name")
-            return self._conditions(value, path)
-        self._fault(path, f"expected a list of task names or a table of tags, got {shown(value)}")
+                self.fault((*path, "name"), f"expected the name of a task under the key {TASK}, got the key name")
+            return self.conditions(value, path, _EXAMPLE)
+        self.fault(path, f"expected a list of task names or a table of tags, got {shown(value)}")
         return ()
-
-    def _conditions(self, table: Any, path: TomlPath) -> tuple[Condition, ...]:
-        if not (isinstance(table, dict) and table):
-            self._fault(path, f'expected a table of tags, such as {{ tenant = "acme" }}, got {shown(table)}')
-            return ()
-        return tuple(Condition(key=key, values=self._values(value, (*path, key))) for key, value in table.items())
-
-    def _values(self, value: Any, path: TomlPath) -> tuple[str, ...]:
-        values = value if isinstance(value, list) else [value]
-        if not (values and all(isinstance(one, str) and one for one in values)):
-            self._fault(path, f"expected text or a list of texts, none of them empty, got {shown(value)}")
-            return ()
-        return tuple(values)
 
     def _check_names(self, rules: tuple[Rule, ...], risks: tuple[RiskList, ...]) -> None:
         taken = {risk_list.name for risk_list in risks}
         for index, rule in enumerate(rules):
             if rule.name in taken:
-                self._fault(("rule", index, "name"), f"expected names that differ, got {shown(rule.name)} again")
+                self.fault(("rule", index, "name"), f"expected names that differ, got {shown(rule.name)} again")
             taken.add(rule.name)
-
-    def _check_keys(self, table: Mapping[str, Any], known: tuple[str, ...], path: TomlPath) -> None:
-        for key in table:
-            if key not in known:
-                self._fault((*path, key), f"unknown key {shown(key)}: expected one of {', '.join(known)}")
-
-    def _fault(self, path: TomlPath, fault: str) -> None:
-        self.faults.append((path, fault))
 
 
 def _is_name(value: object) -> bool:

@@ -22,7 +22,7 @@ from portfolio.outcomes import UNASKED, Outcomes
 from portfolio.records import CHAMPION, Alias, Lineage, Ready, RouterState, Snapshot, TaskRecord
 from portfolio.remeasuring import remeasure
 from portfolio.standing import Measured
-from portfolio.store.release_rows import SHARED
+from portfolio.store.release_rows import shared_by
 from portfolio.surroundings import surroundings
 from routing.cascade import Cascade
 from routing.statistics import features_from_bytes, scatter_from_bytes
@@ -54,7 +54,7 @@ class Promoted:
 
 def with_lineage(snapshot: Snapshot, lineage: Lineage) -> Snapshot:
     """The snapshot as if that version were its task's champion."""
-    shared = {field: getattr(lineage, field) for field in SHARED}
+    shared = shared_by(lineage)
     tasks = tuple(replace(task, **shared) if task.name == lineage.name else task for task in snapshot.tasks)
     others = [one for one in snapshot.aliases if (one.name, one.alias) != (lineage.name, CHAMPION)]
     champion = Alias(name=lineage.name, alias=CHAMPION, version=lineage.version)

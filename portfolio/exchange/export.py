@@ -31,7 +31,7 @@ from portfolio.records import AdapterRecord, BaseContract, Lineage, Snapshot, So
 from portfolio.store.copying import blob_files, copy_database, needed_blobs
 from portfolio.store.creation import CONTRACT, DATABASE
 from portfolio.store.durable import writing_to
-from portfolio.store.release_rows import SHARED
+from portfolio.store.release_rows import shared_by
 from portfolio.store.store import Store
 
 
@@ -109,10 +109,8 @@ def _own_members(store: Store, snapshot: Snapshot, adapter: AdapterRecord, linea
     """The earlier versions of the same task that it is made of, which come along as no other portfolio can have them."""
     wanted = {member.ref for member in adapter.members if member.name == adapter.name}
     own = [one for one in snapshot.adapters if one.ref in wanted]
-    learned = {field: getattr(lineage, field) for field in SHARED}
     for one in own:
-        other = store.releases.lineage(one.ref)
-        if {field: getattr(other, field) for field in SHARED} != learned:
+        if shared_by(store.releases.lineage(one.ref)) != shared_by(lineage):
             raise ConfigError(
                 f"{adapter.ref} is made of {one.ref}, which was learned from other data, so they cannot go together; export "
                 f"the portfolio: portfolio export --all DEST"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Collection, Iterable
 
 from portfolio.errors import ConfigError
 from portfolio.gates.statistics import LARGEST_ALPHA, SMALLEST_ALPHA
 from routing.toml_lines import shown
+from routing.toml_tables import nearest
 
 
 class CheckFaults(ConfigError):
@@ -92,12 +92,6 @@ class Fields:
             value = getattr(self._check, field)
             if value is not None and not (_is_number(value) and low <= value <= high):
                 self.fault(field, f"{expected}, got {shown(value)}")
-
-
-def nearest(word: object, known: Collection[str]) -> str:
-    """The known word that was likely meant, as the end of a sentence."""
-    near = difflib.get_close_matches(str(word), known, n=1)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _is_number(value: object) -> bool:

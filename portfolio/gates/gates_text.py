@@ -12,14 +12,14 @@ Every fault is found, and named with its line.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from portfolio.errors import ConfigError
-from portfolio.gates.fields import CheckFaults, nearest
+from portfolio.gates.fields import CheckFaults
 from portfolio.gates.rules import CHECKS, Check, Rule
-from routing.rules import Condition
-from routing.toml_lines import TomlPath, by_line, read_toml, shown
+from routing.toml_lines import TomlPath, read_toml, shown
+from routing.toml_tables import TableReader, nearest
 
 _OF_A_RULE = ("check", "name", "for")
 
@@ -33,29 +33,27 @@ def parse_gates(text: str, source: str = "gates.toml") -> tuple[Rule, ...]:
     Raises:
         ConfigError: it is no TOML, or something in it cannot be; all faults are named together.
     """
+    reader = _Reader()
     try:
-        document = read_toml(text, source)
+        rules = reader.rules(read_toml(text, source))
+        reader.raise_faults(text, source)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    reader = _Reader()
-    rules = reader.rules(document)
-    if reader.faults:
-        raise ConfigError(by_line(reader.faults, text, source))
     return rules
 
 
-class _Reader:
-    """Reads one document and collects its faults, each with the path of the value at fault."""
+class _Reader(TableReader):
+    """Reads one document."""
 
     def __init__(self) -> None:
-        self.faults: list[tuple[TomlPath, str]] = []
+        super().__init__()
         self._names: set[str] = set()
 
     def rules(self, document: Mapping[str, Any]) -> tuple[Rule, ...]:
-        self._check_keys(document, ("rule",), ())
+        self.check_keys(document, ("rule",), ())
         tables = document.get("rule", [])
         if not (isinstance(tables, list) and all(isinstance(table, dict) for table in tables)):
-            self._fault(("rule",), f"expected [[rule]] tables, got {shown(tables)}")
+            self.fault(("rule",), f"expected [[rule]] tables, got {shown(tables)}")
             return ()
         self._names = {str(table["name"]) for table in tables if "name" in table}
         self._check_names(tables)
@@ -69,21 +67,21 @@ class _Reader:
                 continue
             name, path = table["name"], ("rule", index, "name")
             if not (isinstance(name, str) and name.strip() and name.isprintable()):
-                self._fault(path, f"expected one line of text, got {shown(name)}")
+                self.fault(path, f"expected one line of text, got {shown(name)}")
             elif name in taken:
-                self._fault(path, f"expected names that differ, got {shown(name)} again")
+                self.fault(path, f"expected names that differ, got {shown(name)} again")
             taken.add(str(name))
 
     def _rule(self, table: Mapping[str, Any], path: TomlPath) -> Rule | None:
         """None where something is wrong with it."""
-        conditions = self._conditions(table["for"], (*path, "for")) if "for" in table else ()
+        conditions = self.conditions(table["for"], (*path, "for"), 'kind = "product"') if "for" in table else ()
         kind = table.get("check")
         if kind is None:
-            self._fault(path, f"expected the key check in this rule, one of {', '.join(CHECKS)}, got none")
+            self.fault(path, f"expected the key check in this rule, one of {', '.join(CHECKS)}, got none")
             return None
         if not (isinstance(kind, str) and kind in CHECKS):
             fault = f"expected one of {', '.join(CHECKS)}, got {shown(kind)}{nearest(kind, CHECKS)}"
-            self._fault((*path, "check"), fault)
+            self.fault((*path, "check"), fault)
             return None
         check = self._check(table, kind, path)
         name = str(table["name"]) if "name" in table else self._free_name(kind)
@@ -101,10 +99,10 @@ class _Reader:
     def _check(self, table: Mapping[str, Any], kind: str, path: TomlPath) -> Check | None:
         made = CHECKS[kind]
         fields = {field.name: field for field in dataclasses.fields(made)}  # type: ignore[arg-type]
-        self._check_keys(table, (*_OF_A_RULE, *fields), path)
+        self.check_keys(table, (*_OF_A_RULE, *fields), path)
         missing = [name for name, field in fields.items() if name not in table and _is_required(field)]
         for name in missing:
-            self._fault(path, f"expected the key {name} in a rule that checks {kind}, got none")
+            self.fault(path, f"expected the key {name} in a rule that checks {kind}, got none")
         if missing:
             return None
         given = {name: _frozen(value) for name, value in table.items() if name in fields}
@@ -112,30 +110,8 @@ class _Reader:
             return made(**given)
         except CheckFaults as error:
             for field, fault in error.faults:
-                self._fault((*path, field) if field else path, fault)
+                self.fault((*path, field) if field else path, fault)
             return None
-
-    def _conditions(self, table: Any, path: TomlPath) -> tuple[Condition, ...]:
-        if not (isinstance(table, dict) and table):
-            self._fault(path, f'expected a table of tags, such as {{ kind = "product" }}, got {shown(table)}')
-            return ()
-        return tuple(Condition(key=key, values=self._values(value, (*path, key))) for key, value in table.items())
-
-    def _values(self, value: Any, path: TomlPath) -> tuple[str, ...]:
-        values = value if isinstance(value, list) else [value]
-        if not (values and all(isinstance(one, str) and one for one in values)):
-            self._fault(path, f"expected text or a list of texts, none of them empty, got {shown(value)}")
-            return ()
-        return tuple(values)
-
-    def _check_keys(self, table: Mapping[str, Any], known: Collection[str], path: TomlPath) -> None:
-        for key in table:
-            if key not in known:
-                expected = f"expected one of {', '.join(known)}"
-                self._fault((*path, key), f"unknown key {shown(key)}: {expected}{nearest(key, known)}")
-
-    def _fault(self, path: TomlPath, fault: str) -> None:
-        self.faults.append((path, fault))
 
 
 def _is_required(field: dataclasses.Field[Any]) -> bool:

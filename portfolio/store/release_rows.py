@@ -66,10 +66,14 @@ class SuiteRow:
 # Lineages
 
 
+def shared_by(record: TaskRecord | Lineage) -> dict[str, Any]:
+    """Its fields of `SHARED`."""
+    return {field: getattr(record, field) for field in SHARED}
+
+
 def lineage_of(task: TaskRecord, version: int, *, base: str, code: str, parent: str | None = None) -> Lineage:
     """That of a version which was learned from what its task's record says."""
-    shared = {field: getattr(task, field) for field in SHARED}
-    return Lineage(name=task.name, version=version, base=base, code=code, parent=parent, **shared)
+    return Lineage(name=task.name, version=version, base=base, code=code, parent=parent, **shared_by(task))
 
 
 def insert_lineage(db: sqlite3.Connection, lineage: Lineage) -> None:

@@ -110,7 +110,7 @@ def test_a_file_of_comments_has_no_rules():
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("alow = ['a']", 'unknown key "alow": expected one of name, when, allow, deny, pin'),
+        ("alow = ['a']", 'unknown key "alow": expected one of name, when, allow, deny, pin; did you mean allow?'),
         ("name = 7", "expected one line of text, got 7"),
         ("name = ''", 'expected one line of text, got ""'),
         (r'name = "two\nlines"', r'expected one line of text, got "two\nlines"'),
@@ -151,7 +151,7 @@ def test_a_fault_in_an_action_is_named_with_its_line(action, message):
 @pytest.mark.parametrize(
     ("text", "line", "message"),
     [
-        ("\nrules = 1", 2, 'unknown key "rules": expected one of rule, risk'),
+        ("\nrules = 1", 2, 'unknown key "rules": expected one of rule, risk; did you mean rule?'),
         ("#\n[rule]\npin = 'a'", 2, 'expected [[rule]] tables, got {"pin": "a"}'),
         ("#\n[rule.a]\n[rule.b]", 2, 'expected [[rule]] tables, got {"a": {}, "b": {}}'),
         ("#\nrule = []", 2, "expected [[rule]] tables, got []"),
