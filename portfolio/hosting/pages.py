@@ -107,7 +107,8 @@ class Pages:
         """
         count = sum(piece.shape[0] for piece in next(iter(matrices.values())))
         assert count <= self.free
-        rows = [self._free.pop() for _ in range(count)]
+        rows = self._free[: -count - 1 : -1]
+        del self._free[len(self._free) - count :]
         for name, pieces in matrices.items():
             self._write(self.matrices[name], rows, pieces)
         self._rows[ref] = rows

@@ -64,10 +64,23 @@ def test_parameters_counts_every_number():
         lambda data: b"hello world, this is no adapter",
         lambda data: data[:-1],
         lambda data: data[: len(data) // 2],
+        lambda data: (2).to_bytes(8, "little") + b"[]",
+        lambda data: data.replace(b'"F32"', b'"I32"'),
+        lambda data: data.replace(b'"shape":[', b'"shape":[2,', 1),
         lambda data: save({"head.weight": torch.zeros(1)}),
         lambda data: save({"head.weight": torch.zeros(1), "head.bias": torch.zeros(1)}, {"config": "no JSON"}),
     ],
-    ids=["nothing", "text", "one byte short", "half", "no config", "a config that is none"],
+    ids=[
+        "nothing",
+        "text",
+        "one byte short",
+        "half",
+        "a header that is a list",
+        "whole numbers",
+        "a shape with more numbers",
+        "no config",
+        "a config that is none",
+    ],
 )
 def test_other_bytes_are_refused(adapter, damage):
     with pytest.raises(DamagedBlob, match="expected an adapter in safetensors form"):
