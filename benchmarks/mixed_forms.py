@@ -25,6 +25,7 @@ from portfolio.hosting import per_row
 from portfolio.hosting.groups import Pairs, is_better_grouped, pairs_of
 from portfolio.hosting.pages import Leases
 from portfolio.hosting.per_row import PerRow
+from portfolio.hosting.picks import Picks
 
 WIDTH = 384
 BATCHES = ((64, 13), (32, 32), (64, 64))  # rows, tokens
@@ -45,7 +46,7 @@ def main() -> None:
         update = _update(rows, rank, adapters, mixed)
         y, x = torch.randn(rows, tokens, WIDTH), torch.randn(rows, tokens, WIDTH)
         gathered, grouped = (_milliseconds(update, y, x, is_grouped, rounds) for is_grouped in (False, True))
-        chosen = "grouped" if _is_grouped(update.pairs, rows, tokens, rank) else "gathered"
+        chosen = "grouped" if _is_grouped(update.picks.pairs, rows, tokens, rank) else "gathered"
         print(f"| {rows} × {tokens} | {rank} | {adapters} | {mixed} | {gathered:.2f} | {grouped:.2f} | {chosen} |")
 
 
@@ -57,8 +58,11 @@ def _update(rows: int, rank: int, adapters: int, mixed: int) -> PerRow:
         down_bias=None,
         up=torch.randn(1 + adapters * rank, WIDTH),
         activation="relu",
-        rows=np.array([1 + int(ref) * rank + np.arange(rank) for ref in refs]),
-        pairs=pairs,
+        picks=Picks(
+            rows=np.array([1 + int(ref) * rank + np.arange(rank) for ref in refs]),
+            pairs=pairs,
+            device=torch.device("cpu"),
+        ),
         weights=None,
         lease=Leases().take(),
     )

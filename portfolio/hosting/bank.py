@@ -24,6 +24,7 @@ from portfolio.hosting.groups import pairs_of
 from portfolio.hosting.heads import Heads
 from portfolio.hosting.pages import Leases, Pages
 from portfolio.hosting.per_row import PerRow
+from portfolio.hosting.picks import Picks
 from portfolio.hosting.plan import Blended, OnTop, Plan, Selected, Shared, Update
 from portfolio.hosting.ready import Pass, Updates
 from portfolio.hosting.weights import Head
@@ -160,6 +161,7 @@ class Bank:
         each = [weight for mix in plain for _, weight in mix]
         weights = None if all(weight == 1 for weight in each) else torch.tensor(each, dtype=torch.float64)
         lease = self._leases.take()
+        known: dict[tuple[bytes, torch.device], Picks] = {}  # adapters of one shape have the same rows at many sites
         made: list[tuple[str, Update]] = []
         for key, pages in self._pages.items():
             if key == _HEADS:
@@ -168,13 +170,15 @@ class Bank:
             if not rows.size:
                 continue
             down = pages.matrices["down"]
+            picks = known.setdefault(
+                (rows.tobytes(), down.device), Picks(rows=rows, pairs=pairs, device=down.device)
+            )  # the number of adapters is the same for all, so equal bytes are equal rows
             update = PerRow(
                 down=down,
                 down_bias=pages.matrices["down_bias"] if key in self._biased else None,
                 up=pages.matrices["up"],
                 activation=key[1],
-                rows=rows,
-                pairs=pairs,
+                picks=picks,
                 weights=None if weights is None else weights.to(down),
                 lease=lease,
             )

@@ -17,6 +17,7 @@ import numpy.typing as npt
 Int64 = npt.NDArray[np.int64]
 
 PRODUCTS_A_COPY = 30  # so many multiplications take as long as copying one number
+PRODUCTS_A_WEIGHT = 12  # as reading and writing one number of a layer's weight, many in a row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -77,3 +78,8 @@ def is_better_grouped(
     padded = adapters * most * time
     grouped = adapters * rank * both + padded * both + pairs * time * out + padded * rank * both / PRODUCTS_A_COPY
     return grouped < gathered
+
+
+def is_better_merged(*, tokens: int, rank: int, width_in: int, width_out: int) -> bool:
+    """Whether making a layer's weight anew, with an update in it, is less work than adding the update for each token."""
+    return width_in * width_out * (rank + PRODUCTS_A_WEIGHT) < tokens * rank * (width_in + width_out)

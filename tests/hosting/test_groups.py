@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from portfolio.hosting import per_row
-from portfolio.hosting.groups import is_better_grouped, pairs_of
+from portfolio.hosting.groups import is_better_grouped, is_better_merged, pairs_of
 from portfolio.hosting.pages import Leases
 from portfolio.hosting.per_row import PerRow
+from portfolio.hosting.picks import Picks
 
 BATCHES = st.lists(st.lists(st.sampled_from("abcd"), max_size=3), min_size=1, max_size=12)
 
@@ -74,8 +75,11 @@ def test_both_ways_give_what_each_row_gives_alone(grouped, batch, biased, weight
         down_bias=bias if biased else None,
         up=up,
         activation="tanh",
-        rows=np.array([at[ref] for ref in refs], dtype=np.int64).reshape(-1, 2),
-        pairs=pairs,
+        picks=Picks(
+            rows=np.array([at[ref] for ref in refs], dtype=np.int64).reshape(-1, 2),
+            pairs=pairs,
+            device=down.device,
+        ),
         weights=weights,
         lease=Leases().take(),
     )
@@ -89,3 +93,9 @@ def test_both_ways_give_what_each_row_gives_alone(grouped, batch, biased, weight
         hidden = torch.tanh(functional.linear(x[row], down[rows], bias[rows] if biased else None))
         wanted[row] += (1 if weights is None else weights[number]) * (hidden @ up[rows])
     torch.testing.assert_close(made, wanted, rtol=0, atol=1e-12)
+
+
+def test_a_weight_is_made_anew_for_many_tokens_and_not_for_few():
+    sizes = {"rank": 8, "width_in": 384, "width_out": 1536}
+    assert is_better_merged(tokens=1024, **sizes)
+    assert not is_better_merged(tokens=256, **sizes)
