@@ -53,7 +53,7 @@ def job_of(name: str, portfolio: Portfolio, kind: str, texts: Sequence[str], pla
         rows = pad(encode(plain.tokenizer, texts, None, portfolio.contract.max_tokens), plain.pad_id)
         with torch.inference_mode():
             engine.host.pool(plain.model(**rows.inputs()).last_hidden_state, rows)
-            service = engine.service([adapters[route.tasks[0]] for route in routes])
+            [service] = engine.services([adapters[route.tasks[0]] for route in routes])
             logits = service.heads.logits(engine.host.run(rows, service.plan).features)
             said: list[list[float]] = torch.softmax(logits, dim=1).tolist()
         return said

@@ -182,7 +182,7 @@ def _traffic(directory: Path, share: float | None, batches: int, first_uses: int
     engine = Engine(store, execution=Execution(bank_bytes=budget))
     if share is None:
         for start in range(0, len(adapters), ROWS):
-            engine.service(adapters[start : start + ROWS])
+            engine.services(adapters[start : start + ROWS])
     chance = np.random.default_rng(1)
     asked = _zipf(len(adapters), (2 * batches, ROWS), chance)
     rows = [Encoded(tuple(chance.integers(1000, 20_000, TOKENS).tolist()), (0,) * TOKENS) for _ in range(ROWS)]
@@ -193,7 +193,7 @@ def _traffic(directory: Path, share: float | None, batches: int, first_uses: int
             records = [adapters[task] for task in some]
             before = set(engine.bank.refs)
             began = time.process_time()
-            service = engine.service(records)
+            [service] = engine.services(records)
             ready = time.process_time()
             service.heads.logits(engine.host.run(batch, service.plan).features)
             ran = time.process_time()
@@ -227,7 +227,7 @@ def _first_uses(engine: Any, adapters: Sequence[Any], count: int, chance: np.ran
     waits = []
     for place in chance.permutation(len(absent))[:count]:
         began = time.perf_counter()
-        engine.service([absent[place]])
+        engine.services([absent[place]])
         waits.append(1e3 * (time.perf_counter() - began))
     return waits
 

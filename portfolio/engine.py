@@ -40,6 +40,7 @@ from routing.statistics import Centroids, centroids_from_bytes, totals_from_byte
 Float32 = npt.NDArray[np.float32]
 
 _Key = tuple[str, Variation]  # an adapter by its digest, and how its members count
+_TOGETHER = ""  # who shares a pass with others
 MOST_VARIED = 8  # variations of compositions that are kept in memory, beside those as learned
 
 
@@ -55,15 +56,15 @@ class Moment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """What it takes to run one batch under its adapters; whole whatever comes or goes meanwhile.
+    """What it takes to run one pass under its adapters; whole whatever comes or goes meanwhile.
 
-    An ensemble takes several passes of a row, any other adapter one.
+    A row comes once for each member of an ensemble, under any other adapter once.
     """
 
     plan: Plan
     heads: Heads
-    rows: tuple[int, ...]  # for each pass the row of the batch
-    weights: tuple[float, ...]  # how much its probabilities count; those of a row add up to 1
+    rows: tuple[int, ...]  # of the batch
+    weights: tuple[float, ...]  # how much the probabilities of each count; those of a row of the batch add up to 1
 
 
 class Engine:
@@ -95,7 +96,12 @@ class Engine:
             pooling=contract.pooling,
             feature_blocks=contract.feature_blocks,
         )
-        self.bank = Bank(dtype=self.host.dtype, device=self.host.device, most_bytes=execution.bank_bytes)
+        self.bank = Bank(
+            dtype=self.host.dtype,
+            device=self.host.device,
+            most_bytes=execution.bank_bytes,
+            common_sites=self.host.common_sites,
+        )
         self._served: dict[_Key, tuple[float, ...]] = {}  # weights of its passes; what was used last comes last
         self.router_cache = RouterCache(store.path, self.router_width, self.first_width)
         self._moment = self._read()
@@ -133,8 +139,11 @@ class Engine:
                 self._forget([key for key in self._served if key[0] not in staying])
             return self._moment
 
-    def service(self, adapters: Sequence[AdapterRecord], variations: Mapping[str, Variation] | None = None) -> Service:
-        """For a batch whose row i is answered by adapters[i], each read from disk when it is first needed.
+    def services(
+        self, adapters: Sequence[AdapterRecord], variations: Mapping[str, Variation] | None = None
+    ) -> tuple[Service, ...]:
+        """For a batch whose row i is answered by adapters[i], each read from disk when it is first needed: one pass for all,
+        and one more for each adapter that shares none.
 
         The bank knows them by digest: a name and version may come again with other weights, once its task was removed.
 
@@ -142,22 +151,20 @@ class Engine:
             variations: by digest, how the members of an adapter count instead of as learned.
         """
         keys = [(one.digest, (variations or {}).get(one.digest, AS_LEARNED)) for one in adapters]
-        rows, weights, refs = [], [], []
+        passes: dict[str, list[tuple[int, float, str]]] = {}  # row, weight and reference; by who shares a pass
         with self._lock:
             records = dict(zip(keys, adapters, strict=True))
             for key, record in records.items():
                 self._take_in(key, record, needed=records)
             for row, key in enumerate(keys):
                 for number, weight in enumerate(self._served[key]):
-                    rows.append(row)
-                    weights.append(weight)
-                    refs.append(_bank_ref(*key, number))
-            return Service(
-                plan=self.bank.plan([((ref, 1.0),) for ref in refs]),
-                heads=self.bank.heads(refs),
-                rows=tuple(rows),
-                weights=tuple(weights),
-            )
+                    ref = _bank_ref(*key, number)
+                    passes.setdefault(ref if self.bank.runs_alone(ref) else _TOGETHER, []).append((row, weight, ref))
+            return tuple(self._service(*zip(*one, strict=True)) for one in passes.values())
+
+    def _service(self, rows: tuple[int, ...], weights: tuple[float, ...], refs: tuple[str, ...]) -> Service:
+        plan = self.bank.plan([((ref, 1.0),) for ref in refs])
+        return Service(plan=plan, heads=self.bank.heads(refs), rows=rows, weights=weights)
 
     def _take_in(self, key: _Key, record: AdapterRecord, needed: Container[_Key]) -> None:
         """Have an adapter in the bank; those not used for longest leave for it, but none that is needed."""

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from portfolio.engine import Engine
+from portfolio.engine import Engine, Service
 from portfolio.hosting.attending import attend, attended_blocks
 from portfolio.hosting.encode import Batch
+from portfolio.hosting.host import Host
 from portfolio.hosting.plan import Trunk
 from portfolio.hosting.ready import AS_LEARNED, Variation
 from portfolio.loading import load_passes
@@ -64,9 +65,8 @@ def opinions_of(
     Raises:
         DamagedBlob: an adapter cannot be read.
     """
-    probabilities, rows = _probabilities(engine, batch, trunk, asked, variations)
+    probabilities, passes = _probabilities(engine, batch, trunk, asked, variations)
     attention = _attention(engine, batch, trunk, asked, variations) if explain else {}
-    passes = Counter(rows)
     return [
         Opinion(one, probabilities[index], one.labels[label], most, passes[index], attention.get(index, ()))
         for index, (one, most, label) in enumerate(zip(asked, *_likeliest(probabilities), strict=True))
@@ -80,20 +80,27 @@ def _probabilities(
     asked: Sequence[Asked],
     variations: Mapping[str, Variation],
 ) -> tuple[Tensor, tuple[int, ...]]:
-    """P(label | task, x) as (asked, labels); and whose pass each row of it was."""
+    """P(label | task, x) as (asked, most labels), and how many passes each took; an ensemble's members are averaged."""
     if not asked:
         return torch.empty(0, 0), ()
-    service = engine.service([one.adapter for one in asked], variations)
+    services = engine.services([one.adapter for one in asked], variations)
+    said = [_said(engine.host, batch, trunk, asked, service) for service in services]
+    rows = [row for service in services for row in service.rows]
+    if rows == list(range(len(asked))) and len(said) == 1:
+        return said[0], (1,) * len(asked)
+    probabilities = said[0].new_zeros(len(asked), max(one.shape[1] for one in said))
+    for service, one in zip(services, said, strict=True):
+        weighed = one * torch.tensor(service.weights)[:, None]
+        probabilities[:, : one.shape[1]].index_add_(0, torch.tensor(service.rows), weighed)
+    passes = Counter(rows)
+    return probabilities, tuple(passes[row] for row in range(len(asked)))
+
+
+def _said(host: Host, batch: Batch, trunk: Trunk | None, asked: Sequence[Asked], service: Service) -> Tensor:
+    """P(label | task, x) of one pass, as (its rows, most labels)."""
     rows = torch.tensor([asked[row].row for row in service.rows])
-    some = batch.select(rows)
-    passed = engine.host.run(some, service.plan, trunk=None if trunk is None else trunk.select(rows))
-    probabilities = torch.softmax(service.heads.logits(passed.features), dim=1).cpu()
-    if len(service.rows) > len(asked):  # an ensemble's members are averaged
-        weighed = probabilities * torch.tensor(service.weights)[:, None]
-        probabilities = weighed.new_zeros(len(asked), weighed.shape[1]).index_add(
-            0, torch.tensor(service.rows), weighed
-        )
-    return probabilities, service.rows
+    passed = host.run(batch.select(rows), service.plan, trunk=None if trunk is None else trunk.select(rows))
+    return torch.softmax(service.heads.logits(passed.features), dim=1).cpu()
 
 
 def _attention(

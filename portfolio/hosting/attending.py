@@ -40,10 +40,9 @@ def attend(host: Host, updates: Updates, batch: Batch, trunk: Trunk | None = Non
     Args:
         updates: those of a fusion, with learned weights.
     """
-    seen: dict[str, list[Tensor]] = {key: [] for key in _fusions(updates)}
-    watched: dict[str, tuple[Update, ...]] = {
-        key: (_Watched(fusion, seen[key]),) for key, fusion in _fusions(updates).items()
-    }
+    fusions = {key: fusion for key, fusion in _fusions(updates).items() if key not in host.common_sites}
+    seen: dict[str, list[Tensor]] = {key: [] for key in fusions}
+    watched: dict[str, tuple[Update, ...]] = {key: (_Watched(fusion, seen[key]),) for key, fusion in fusions.items()}
     host.run(batch, Plan({**updates, **watched}), trunk=trunk)
     mask = batch.attention_mask.to(next(iter(seen.values()))[0])
     share = mask / mask.sum(1, keepdim=True)  # (batch, time)

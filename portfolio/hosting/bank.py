@@ -8,12 +8,13 @@ walks over the model.
 The bias of an up-projection is one more row, whose hidden value is the same for every input: f(0 x + 1) = f(1), up = c / f(1).
 
 A fusion, and an adapter on top of another, is more than such rows: it acts on its own rows of the batch, one after the other.
+An adapter at a site where the base computes once for all rows, as DeBERTa does of relative positions, has a pass of its own.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 import torch
 from torch import Tensor, nn
@@ -39,16 +40,24 @@ class Bank:
     """Adapters by reference (`name@version`), ready to be planned with. Several threads may use it at once."""
 
     def __init__(
-        self, *, dtype: torch.dtype | None = None, device: torch.device | None = None, most_bytes: int | None = None
+        self,
+        *,
+        dtype: torch.dtype | None = None,
+        device: torch.device | None = None,
+        most_bytes: int | None = None,
+        common_sites: Set[str] = frozenset(),
     ) -> None:
         """
         Args:
             dtype: of what adapters compute; their own by default. Heads keep their own in any case.
             device: where they are kept; theirs by default.
             most_bytes: what `has_room` judges by; no limit by default.
+            common_sites: where an adapter must act on all rows of a batch or none; see `runs_alone`.
         """
         self._dtype, self._device = dtype, device
         self._most_bytes = most_bytes
+        self._common = frozenset(common_sites)
+        self._alone: set[str] = set()
         self._pages: dict[_Key, Pages] = {}
         self._composed: dict[str, Updates] = {}
         self._adapters: dict[str, tuple[_Key, ...]] = {}  # reference -> where it has rows, in order of arrival
@@ -68,6 +77,10 @@ class Bank:
         """What is set aside for adapters, rows that are free among it."""
         composed = sum(_bytes_of(updates) for updates in self._composed.values())
         return composed + sum(pages.bytes for pages in self._pages.values())
+
+    def runs_alone(self, ref: str) -> bool:
+        """Whether this adapter shares no pass with others, as it acts at a common site."""
+        return ref in self._alone
 
     def has_room(self, passes: Sequence[Pass]) -> bool:
         """Whether these could be added within the limit."""
@@ -93,7 +106,7 @@ class Bank:
         with self._lock, torch.inference_mode(False), torch.no_grad():
             if ref in self._adapters:
                 raise Conflict(f"{ref} is in the bank already")
-            plain = _plain(one.updates)
+            plain = self._plain(one.updates)
             made = _matrices(one.head, plain or {})
             self._make_room(made)
             for key, matrices in made.items():
@@ -102,6 +115,8 @@ class Bank:
                 self._composed[ref] = one.updates
             else:
                 self._biased |= {key for key, updates in plain.items() if any(map(_has_bias, updates))}
+            if not self._common.isdisjoint(one.updates):
+                self._alone.add(ref)
             self._adapters[ref] = tuple(made)
 
     def remove(self, ref: str) -> None:
@@ -119,18 +134,26 @@ class Bank:
                     del self._pages[key]
                     self._biased.discard(key)
             self._composed.pop(ref, None)
+            self._alone.discard(ref)
 
     def plan(self, mixes: Sequence[Mix]) -> Plan:
         """The plan for a batch whose row i uses mixes[i].
 
         Raises:
             NotFound: a mix names an adapter that is not here.
+            Conflict: one that runs alone is named beside others, or with a weight.
         """
         with self._lock:
             refs = sorted({ref for mix in mixes for ref, _ in mix})
             self._require(refs)
             if len(refs) == 1 and refs[0] in self._composed and all(mix == ((refs[0], 1.0),) for mix in mixes):
                 return Plan(self._composed[refs[0]])
+            alone = sorted(self._alone.intersection(refs))
+            if alone:
+                raise Conflict(
+                    f"{alone[0]} acts where this base computes once for all rows of a batch, so that its rows must be a "
+                    "batch of their own; got it beside others or with a weight"
+                )
             updates: list[tuple[str, Update]] = []
             for ref in refs:  # before the plain ones, as a stack reads what stands before it
                 if ref in self._composed:
@@ -185,9 +208,13 @@ class Bank:
             made.append((key[0], update))
         return made
 
+    def _plain(self, updates: Updates) -> dict[_Key, list[LowRank]] | None:
+        """As `_plain`; None too for what runs alone, which needs no rows of matrices."""
+        return _plain(updates) if self._common.isdisjoint(updates) else None
+
     def _missing_bytes(self, one: Pass) -> int:
         """How much more must be set aside for an adapter."""
-        plain = _plain(one.updates)
+        plain = self._plain(one.updates)
         missing = _bytes_of(one.updates) if plain is None else 0
         needed = {_HEADS: (len(one.head.bias), (one.head.weight.shape[1] + 1) * one.head.weight.itemsize)}
         for key, updates in (plain or {}).items():

@@ -78,6 +78,7 @@ class Host:
         self.dtype: torch.dtype = base.model.dtype  # of what adapters read and write
         self.feature_dtype = torch.promote_types(self.dtype, torch.float32)  # of features, and of heads on them
         self.sites: dict[str, Site] = find_sites(base.model)
+        self.common_sites = frozenset(key for key, site in self.sites.items() if site.is_common)
         self._handles: list[Any] = []
         self._gates: list[tuple[nn.Module, Any, Any]] = []  # module, its forward before, our forward
         for number, block in enumerate(self.blocks):

@@ -7,7 +7,7 @@ whose input or output the adapter reads, and the module whose output it adds to.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 from transformers import PreTrainedModel
@@ -26,18 +26,26 @@ class Layout:
     attention_output: str  # the linear layer that ends the attention
     ffn_input: str  # the module whose input is what the feed-forward layer reads
     ffn_output: str  # the linear layer that ends the feed-forward layer
+    common: tuple[str, ...] = ()  # modules that run, also or only, once for all rows of a batch
 
 
 _ENDS = ("attention_output", "ffn_output")  # kinds of sites at the end of a sub-layer, which read what it writes
 _BERT = Layout("encoder.layer", "attention.output.dense", "intermediate", "output.dense")
+_DEBERTA = replace(
+    _BERT,
+    common=tuple(
+        f"attention.self.{name}"
+        for name in ("pos_proj", "pos_q_proj", "pos_key_proj", "pos_query_proj", "key_proj", "query_proj")
+    ),
+)
 _LLAMA = Layout("layers", "self_attn.o_proj", "mlp", "mlp.down_proj")
 
 LAYOUTS: dict[str, Layout] = {
     "bert": _BERT,
     "roberta": _BERT,
     "xlm-roberta": _BERT,
-    "deberta": _BERT,
-    "deberta-v2": _BERT,
+    "deberta": _DEBERTA,
+    "deberta-v2": _DEBERTA,
     "distilbert": Layout("transformer.layer", "attention.out_lin", "ffn", "ffn.lin2"),
     "modernbert": Layout("layers", "attn.Wo", "mlp", "mlp.Wo"),
     "gpt2": Layout("h", "attn.c_proj", "mlp", "mlp.c_proj"),
@@ -58,6 +66,7 @@ class Site:
     reads_input: bool  # it reads that module's input; otherwise its output
     writes: str  # name of the module in the block whose output it adds to
     shape: SiteShape
+    is_common: bool = False  # what acts here must be the same for all rows of a batch
 
     @property
     def key(self) -> str:
@@ -139,8 +148,17 @@ def _sites_of_block(number: int, block: nn.Module, layout: Layout) -> list[Site]
     )
     for name, module in block.named_modules():
         if isinstance(module, (nn.Linear, Conv1D)):
-            kind, shape = f"linear:{name}", linear_shape(module)
-            sites.append(Site(block=number, kind=kind, reads=name, reads_input=True, writes=name, shape=shape))
+            sites.append(
+                Site(
+                    block=number,
+                    kind=f"linear:{name}",
+                    reads=name,
+                    reads_input=True,
+                    writes=name,
+                    shape=linear_shape(module),
+                    is_common=name in layout.common,
+                )
+            )
     return sites
 
 

@@ -7,9 +7,12 @@ import torch
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
+from portfolio.errors import Conflict
+from portfolio.hosting.bank import Bank
 from portfolio.hosting.base import fingerprint
 from portfolio.hosting.encode import pad
 from portfolio.hosting.plan import Plan, Shared, Trunk
+from portfolio.hosting.ready import passes_of
 from portfolio.hosting.sites import LAYOUTS
 from portfolio.methods.bottleneck import BottleneckConfig
 from portfolio.methods.lora import LoraConfig
@@ -177,3 +180,36 @@ def test_an_adapter_learns_while_the_base_stays_what_it_was(base, batch, config,
     assert not any(torch.equal(weight, before) for weight, before in zip(weights, began, strict=True))
     assert all(parameter.grad is None for parameter in base.model.parameters())
     assert fingerprint(base.model, base.tokenizer) == base.fingerprint
+
+
+def test_lora_on_every_linear_layer_serves_a_batch_of_two_adapters_as_each_row_alone(
+    family, base_of, host_on, adapter_of, plan_of, rows_of
+):
+    """Where the base computes something once for all rows, each adapter has a batch of its own."""
+    host = host_on(base_of(family, torch.float64))
+    adapters = {name: adapter_of(host, LoraConfig(rank=2), seed=seed) for seed, name in enumerate("ab")}
+    bank = Bank(common_sites=host.common_sites)
+    for ref, adapter in adapters.items():
+        bank.add(ref, *passes_of(adapter))
+    assert bank.runs_alone("a") == family.startswith("deberta")
+    rows, names = rows_of((5, 9, 1, 7)), ["a", "b", "b", "a"]
+    groups = [[0, 3], [1, 2]] if bank.runs_alone("a") else [[0, 1, 2, 3]]
+    with torch.no_grad():
+        for group in groups:
+            mixed = host.run(pad([rows[row] for row in group], 0), bank.plan([((names[row], 1.0),) for row in group]))
+            for place, row in enumerate(group):
+                alone = host.run(pad([rows[row]], 0), plan_of(adapters[names[row]]))
+                torch.testing.assert_close(mixed.features[place], alone.features[0], rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("mixes", [[(("a", 1.0),), (("b", 1.0),)], [(("a", 0.5),)] * 2, [(("a", 1.0),), ()]])
+def test_what_must_run_alone_is_refused_in_a_mixed_batch(base_of, host_on, adapter_of, mixes):
+    host = host_on(base_of("deberta-v2"))
+    bank = Bank(common_sites=host.common_sites)
+    for ref in "ab":
+        bank.add(ref, *passes_of(adapter_of(host, LoraConfig(rank=2))))
+    with pytest.raises(Conflict, match="a acts where this base computes once for all rows"):
+        bank.plan(mixes)
+    bank.remove("a")
+    bank.add("a", *passes_of(adapter_of(host, LoraConfig(rank=2, targets=("value_proj",)))))
+    assert not bank.runs_alone("a")

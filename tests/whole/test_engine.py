@@ -113,7 +113,7 @@ def test_nothing_is_read_again_while_nothing_moved(grown):
 
 def test_what_serves_a_batch_outlives_the_bank(grown, opened):
     engine, snapshot = grown.engine(), grown.snapshot()
-    service = engine.service([champion_of(snapshot, name) for name in ("garden", "kitchen")])
+    [service] = engine.services([champion_of(snapshot, name) for name in ("garden", "kitchen")])
     other = opened(grown.path)
     other.remove_task("garden")
     other.remove_task("kitchen")
