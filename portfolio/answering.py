@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TypeVar
 
 import torch
@@ -18,7 +19,7 @@ import torch
 from portfolio.choosing import Chooser, Chosen, Wanted
 from portfolio.engine import Engine, Moment
 from portfolio.errors import NotFound
-from portfolio.hosting.encode import Batch, Encoded, batches_of_like_length, pad
+from portfolio.hosting.encode import Batch, Encoded, batches_of_like_length, cut_by_padding, pad
 from portfolio.hosting.ready import Variation
 from portfolio.hosting.trunk import BATCH_ROWS, BATCH_TOKENS
 from portfolio.opinions import Asked, Opinion, opinions_of
@@ -30,6 +31,8 @@ from portfolio.trying import Takes, counted_canaries, counted_shadows
 from portfolio.varying import variations_of
 from routing.rules import Rules
 from routing.sessions import Sessions
+
+A_BATCH_MORE = 150  # padded tokens that must be saved for one: docs/decisions/0014-streaming.md
 
 _Made = TypeVar("_Made")
 
@@ -47,15 +50,15 @@ class _Roster:
 
     @classmethod
     def of(cls, now: Moment, wanted: Wanted) -> _Roster:
-        answering = [*now.champions.values(), *(one.challenger for one in now.tried.values())]
+        answering = chain(now.champions.values(), (one.challenger for one in now.tried.values()))
         router = now.snapshot.router
         return cls(
             champions=now.champions,
-            labels={task.name: task.labels for task in now.snapshot.tasks},
+            labels=now.labels,
             tried=now.tried,
             are_shared=router is not None and router.wishes.shared_labels,
             variations=variations_of(
-                [one for one in answering if wanted.task in (None, one.task)], wanted.drop, wanted.member_weights
+                (one for one in answering if wanted.task in (None, one.task)), wanted.drop, wanted.member_weights
             ),
             is_explained=wanted.explain,
         )
@@ -88,7 +91,7 @@ def answer(
         ConfigError: rules or tags that cannot be.
     """
     now = engine.refresh()
-    chooser, roster = _chooser(engine, now, rules, sessions, wanted), _Roster.of(now, wanted)
+    chooser, roster = _chooser(engine, now, rules, sessions, wanted, answers=True), _Roster.of(now, wanted)
 
     def answers(batch: Batch, rows: Sequence[int]) -> list[Answer]:
         def takes(one: Tried, row: int) -> bool:
@@ -109,16 +112,18 @@ def route(
     wanted: Wanted,
 ) -> list[Route]:
     """Where each text would go, in order; no adapter is run. Raises as `answer` does."""
-    chooser = _chooser(engine, engine.refresh(), rules, sessions, wanted)
+    chooser = _chooser(engine, engine.refresh(), rules, sessions, wanted, answers=False)
     return _in_batches(engine, texts, pairs, wanted, lambda batch, _: list(chooser.choose(batch).routes))
 
 
-def _chooser(engine: Engine, now: Moment, rules: Rules, sessions: Sessions, wanted: Wanted) -> Chooser:
+def _chooser(
+    engine: Engine, now: Moment, rules: Rules, sessions: Sessions, wanted: Wanted, *, answers: bool
+) -> Chooser:
     if wanted.task is not None:
         require_known(wanted.task, [task.name for task in now.snapshot.tasks])
     if now.router is None:
         raise NotFound("this portfolio has no task yet; add one with: portfolio add-task NAME --train FILE")
-    return Chooser(engine, now, now.router, rules, sessions, wanted)
+    return Chooser(engine, now, now.router, rules, sessions, wanted, answers=answers)
 
 
 def _in_batches(
@@ -144,7 +149,9 @@ def _batches(encoded: Sequence[Encoded], in_order: bool) -> Iterator[list[int]]:
         for start in range(0, len(encoded), BATCH_ROWS):
             yield list(range(start, min(start + BATCH_ROWS, len(encoded))))
     else:
-        yield from batches_of_like_length([len(row.ids) for row in encoded], BATCH_ROWS, BATCH_TOKENS)
+        lengths = [len(row.ids) for row in encoded]
+        for rows in batches_of_like_length(lengths, BATCH_ROWS, BATCH_TOKENS):
+            yield from cut_by_padding(rows, lengths, A_BATCH_MORE)
 
 
 def _answers(
@@ -171,10 +178,8 @@ def _answers(
     by_row: list[list[Opinion]] = [[] for _ in texts]
     for said in opinions:
         by_row[said.asked.row].append(said)
-    upper = len(engine.host.blocks) - engine.host.trunk
-    lower = engine.host.trunk if trunk is None else 0  # not run for the router's sake
     return [
-        _answer_of(text, _spent(route, upper * sum(one.passes for one in said) + (lower if said else 0)), said, roster)
+        _answer_of(text, _spent(route, sum(one.blocks for one in said)), said, roster)
         for text, route, said in zip(texts, chosen.routes, by_row, strict=True)
     ]
 

@@ -68,9 +68,20 @@ class Chooser:
     """Routes batches for one call, under one state of the portfolio."""
 
     def __init__(
-        self, engine: Engine, now: Moment, router: Cascade, rules: Rules, sessions: Sessions, wanted: Wanted
+        self,
+        engine: Engine,
+        now: Moment,
+        router: Cascade,
+        rules: Rules,
+        sessions: Sessions,
+        wanted: Wanted,
+        *,
+        answers: bool,
     ) -> None:
         """
+        Args:
+            answers: adapters will run on the batches, too, so what all passes share is made once.
+
         Raises:
             ConfigError: rules or tags that cannot be.
         """
@@ -78,8 +89,9 @@ class Chooser:
         self._router = router
         self._sessions = sessions
         self._wanted = wanted
+        self._with_prelude = answers and now.leaves_prelude
         self._permit = permit(rules, now.snapshot, wanted.tenant, wanted.tags)
-        self._labels = {task.name: task.labels for task in now.snapshot.tasks}
+        self._labels = now.labels
         self._fallback = _fallback_of(now.snapshot, self._permit)
         self._stand_ins = stand_ins(now.snapshot.tasks, self._permit.allowed) if wanted.stand_in else {}
 
@@ -88,19 +100,19 @@ class Chooser:
         task = self._wanted.task
         if task is None and self._permit.allowed:
             trunk, looked = self._look(batch)
-            return _chosen([self._route(one) for one in looked], trunk)
+            return _chosen([self._route(one, trunk) for one in looked], trunk)
         if task is None or task not in self._permit.allowed:
             return _chosen([self._forbidden(task)] * len(batch.input_ids))
         instead = self._stand_ins.get(task)
         if instead is None or instead.who != BARE_BASE:
             return _chosen([self._stood_in(self._given(task))] * len(batch.input_ids))
         trunk, looked = self._look(batch, task)  # whose nearest class the bare base says
-        return _chosen([self._stood_in(self._seen(self._given(task), one)) for one in looked], trunk)
+        return _chosen([self._stood_in(self._seen(self._given(task), one, trunk)) for one in looked], trunk)
 
     def _look(self, batch: Batch, task: str | None = None) -> tuple[Trunk, list[Looked]]:
         """What the trunk makes of a batch, and what the router then says, of one task alone if it is given."""
         host = self._engine.host
-        trunk = host.run_trunk(batch)
+        trunk = host.run_trunk(batch, with_prelude=self._with_prelude and task is None)
 
         def deeper(some: Int64) -> FloatArray:
             chosen = torch.from_numpy(some)
@@ -133,7 +145,7 @@ class Chooser:
         )
         return _Sent(route)
 
-    def _route(self, looked: Looked) -> _Sent:
+    def _route(self, looked: Looked, trunk: Trunk) -> _Sent:
         decision = looked.decision
         refused = decision.abstain and self._wanted.abstain
         width = self._wanted.top_k if decision.margin < self._wanted.band else 1
@@ -149,14 +161,15 @@ class Chooser:
             threshold=decision.threshold if math.isfinite(decision.threshold) else None,
             rule=self._rule,
         )
-        route = self._seen(route, looked)
+        route = self._seen(route, looked, trunk)
         if self._wanted.session is not None:
             route = _in_session(route, decision, self._settled(decision, refused))
         return self._fallen_back(route) if route.abstained else self._stood_in(route)
 
-    def _seen(self, route: Route, looked: Looked) -> Route:
+    def _seen(self, route: Route, looked: Looked, trunk: Trunk) -> Route:
         """The route with the classes nearest to the row, and what looking took."""
-        upper = len(self._engine.host.blocks) - self._engine.host.trunk
+        host = self._engine.host
+        begun = host.trunk + (trunk.prelude is not None)
         return replace(
             route,
             nearest=tuple(
@@ -164,7 +177,7 @@ class Chooser:
                 for one in looked.decision.nearest
             ),
             looked=TRUNK if looked.is_first else BASE,
-            block_evaluations=self._engine.host.trunk + (0 if looked.is_first else upper),
+            block_evaluations=begun if looked.is_first else len(host.blocks),
         )
 
     def _settled(self, decision: Decision, refused: bool) -> Settled:

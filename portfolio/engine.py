@@ -10,6 +10,7 @@ import contextlib
 import threading
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,7 @@ from portfolio.hosting.numbers import ready_base
 from portfolio.hosting.plan import Plan
 from portfolio.hosting.ready import AS_LEARNED, Variation
 from portfolio.loading import load_passes
+from portfolio.methods.table import METHODS, config_from_json
 from portfolio.records import AdapterRecord, RouterState, Snapshot, TaskRecord
 from portfolio.refs import Ref
 from portfolio.router_cache import RouterCache
@@ -50,8 +52,10 @@ class Moment:
 
     snapshot: Snapshot
     router: Cascade | None  # None while there is no task
+    labels: Mapping[str, tuple[str, ...]]  # by task; of ten thousand it takes a while to gather them
     champions: Mapping[str, AdapterRecord]  # by task
     tried: Mapping[str, Tried]  # by task: a challenger that is tried beside its champion
+    leaves_prelude: bool  # none of them changes what the bare base makes first above the trunk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,8 +203,22 @@ class Engine:
         else:
             router = build_router(self.store, snapshot.tasks, snapshot.router, self.first_width, self.router_cache)
         champions = champions_of(snapshot)
+        tried = _tried(self.store, snapshot, champions)
+        answering = chain(champions.values(), (one.challenger for one in tried.values()))
         return Moment(
-            snapshot=snapshot, router=router, champions=champions, tried=_tried(self.store, snapshot, champions)
+            snapshot=snapshot,
+            router=router,
+            labels={task.name: task.labels for task in snapshot.tasks},
+            champions=champions,
+            tried=tried,
+            leaves_prelude=all(map(self._leaves_prelude, {(one.method, one.config) for one in answering})),
+        )
+
+    def _leaves_prelude(self, method_and_config: tuple[str, str]) -> bool:
+        """Of an adapter; of one that is made of others it is not asked."""
+        method, config = method_and_config
+        return method in METHODS and self.host.leaves_prelude(
+            one.key for one in self.host.sites_for(config_from_json(config))
         )
 
     def encode(self, texts: Sequence[str], pairs: Sequence[str] | None) -> list[Encoded]:

@@ -42,7 +42,7 @@ class Opinion:
     probabilities: Tensor  # (labels,), P(label | task, x)
     label: str  # the likeliest
     probability: float  # of that one
-    passes: int  # above the trunk; of an ensemble one a member
+    blocks: int  # of the base that it took; of an ensemble those of all its members
     attention: _Attention = ()  # of a fusion: its members and how much it attends to each
 
 
@@ -65,10 +65,10 @@ def opinions_of(
     Raises:
         DamagedBlob: an adapter cannot be read.
     """
-    probabilities, passes = _probabilities(engine, batch, trunk, asked, variations)
+    probabilities, blocks = _probabilities(engine, batch, trunk, asked, variations)
     attention = _attention(engine, batch, trunk, asked, variations) if explain else {}
     return [
-        Opinion(one, probabilities[index], one.labels[label], most, passes[index], attention.get(index, ()))
+        Opinion(one, probabilities[index], one.labels[label], most, blocks[index], attention.get(index, ()))
         for index, (one, most, label) in enumerate(zip(asked, *_likeliest(probabilities), strict=True))
     ]
 
@@ -80,20 +80,23 @@ def _probabilities(
     asked: Sequence[Asked],
     variations: Mapping[str, Variation],
 ) -> tuple[Tensor, tuple[int, ...]]:
-    """P(label | task, x) as (asked, most labels), and how many passes each took; an ensemble's members are averaged."""
+    """P(label | task, x) as (asked, most labels), and how many blocks each took; an ensemble's members are averaged."""
     if not asked:
         return torch.empty(0, 0), ()
     services = engine.services([one.adapter for one in asked], variations)
     said = [_said(engine.host, batch, trunk, asked, service) for service in services]
-    rows = [row for service in services for row in service.rows]
-    if rows == list(range(len(asked))) and len(said) == 1:
-        return said[0], (1,) * len(asked)
+    left = [engine.host.blocks_left(service.plan, trunk) for service in services]
+    if len(services) == 1 and services[0].rows == tuple(range(len(asked))):
+        return said[0], (left[0],) * len(asked)
     probabilities = said[0].new_zeros(len(asked), max(one.shape[1] for one in said))
     for service, one in zip(services, said, strict=True):
         weighed = one * torch.tensor(service.weights)[:, None]
         probabilities[:, : one.shape[1]].index_add_(0, torch.tensor(service.rows), weighed)
-    passes = Counter(rows)
-    return probabilities, tuple(passes[row] for row in range(len(asked)))
+    blocks = Counter[int]()
+    for service, each in zip(services, left, strict=True):
+        for row in service.rows:
+            blocks[row] += each
+    return probabilities, tuple(blocks[row] for row in range(len(asked)))
 
 
 def _said(host: Host, batch: Batch, trunk: Trunk | None, asked: Sequence[Asked], service: Service) -> Tensor:

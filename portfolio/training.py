@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from portfolio.errors import TrainingDiverged, require
+from portfolio.hosting.frozen_linear import packed_weights
 from portfolio.hosting.host import Host
 from portfolio.hosting.trunk import Prepared
 from portfolio.hosting.weights import AdapterWeights
@@ -29,6 +30,7 @@ from portfolio.running import Labelled, features_under, logits_of, run_rows
 
 RESTARTS = 3
 BUCKET = 16  # batches whose rows are sorted by length together
+PART_TOKENS = 40  # a pass of its own for a part of a batch takes as long as so many tokens do, on the CPU
 
 L = TypeVar("L", bound=Learner)
 
@@ -156,7 +158,8 @@ def train_learner(
     for attempt in range(RESTARTS + 1):
         rate = 0.5**attempt
         try:
-            learner, score, epochs = _attempt(host, begin, train, validation, training, rate, progress)
+            with packed_weights():
+                learner, score, epochs = _attempt(host, begin, train, validation, training, rate, progress)
         except _Exploded as error:
             notes.append(f"{error}; began again from the start at learning rate {training.learning_rate * rate / 2:g}")
             progress.say(notes[-1])
@@ -227,7 +230,7 @@ def _attempt(
 def _backward(host: Host, learner: Learner, train: Labelled, batches: Sequence[list[int]]) -> float:
     """Gradients of the mean loss over all these batches, and that loss."""
     count, total = sum(map(len, batches)), 0.0
-    for rows in batches:
+    for rows in batches if host.device.type != "cpu" else parts_of_like_length(train.prepared, batches):
         logits = logits_of(learner.head, run_rows(host, learner.updates(training=True), train.prepared, rows))
         loss = functional.cross_entropy(logits, train.labels[rows].to(logits.device)) * (len(rows) / count)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -260,6 +263,19 @@ def shuffled_batches(prepared: Prepared, batch_size: int, order: np.random.Gener
         batches += [group[i : i + batch_size] for i in range(0, len(group), batch_size)]
     for index in order.permutation(len(batches)):
         yield batches[index]
+
+
+def parts_of_like_length(prepared: Prepared, batches: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+    """The rows of each batch in as many parts as save more padding than a part costs. Gradients add up to the batch's."""
+    for batch in batches:
+        rows = sorted(batch, key=lambda row: len(prepared.encoded[row].ids))
+        lengths = [len(prepared.encoded[row].ids) for row in rows]
+        saved = [(lengths[-1] - lengths[cut - 1]) * cut for cut in range(1, len(rows))]  # tokens of padding
+        if saved and max(saved) > PART_TOKENS:
+            cut = saved.index(max(saved)) + 1
+            yield from parts_of_like_length(prepared, (rows[:cut], rows[cut:]))
+        else:
+            yield rows
 
 
 def warm_up_and_decay(total: int, warmup: float) -> Callable[[int], float]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import faiss
@@ -27,6 +28,8 @@ _PROBED_SHARE = 1 / 8  # of the cells that a query looks into
 _STALE_SHARE = 0.1  # of the frozen means
 _ROUNDS = 10  # of k-means
 _MEANS_A_CELL = 40  # that k-means is shown; below 39 faiss warns
+_QUERIES_AT_ONCE = 64  # held against all loose means; bounds memory
+_DOUBTFUL = 8  # means more that are measured again, as float32 may put them in the wrong order
 _LARGEST_SQUARE = float(np.finfo(np.float32).max) / 8  # of a length, so that no squared distance overflows
 
 
@@ -170,11 +173,20 @@ class LargeIndex:
         loose, columns = self._parts.loose, self._parts.loose_columns
         if asked is not None:
             loose, columns = loose[asked[columns]], columns[asked[columns]]
-        wanted = min(k, len(loose))
-        if wanted == 0:
+        if min(k, len(loose)) == 0:
             return _nothing(len(points))
-        _, rows = faiss.knn(points, loose, wanted)
-        return Nearest(squared_distances=_squared_distances(points, loose, rows), columns=columns[rows])
+        norms = self._squared_norms if asked is None else _squared_norms(loose)
+        batches = range(0, max(1, len(points)), _QUERIES_AT_ONCE)
+        found = [_nearest_of_all(points[start : start + _QUERIES_AT_ONCE], loose, norms, k) for start in batches]
+        return Nearest(
+            squared_distances=np.concatenate([distances for distances, _ in found]),
+            columns=columns[np.concatenate([rows for _, rows in found])],
+        )
+
+    @cached_property
+    def _squared_norms(self) -> Float32:
+        """(L,), of the loose means."""
+        return _squared_norms(self._parts.loose)
 
     def _among_frozen(self, points: Float32, k: int, asked: npt.NDArray[np.bool_] | None) -> Nearest:
         frozen, kept = self._parts.frozen, self._parts.kept
@@ -238,12 +250,31 @@ def _search(
     return distances, columns
 
 
+def _nearest_of_all(points: Float32, means: Float32, norms: Float32, k: int) -> tuple[Float64, Int64]:
+    """Squared distances (N, k) and numbers (N, k) of the k nearest of all means, nearest first.
+
+    |q - m|² = |q|² + |m|² - 2 q·m in float32 says which may be: it loses digits far from the origin, so a few more are
+    taken and measured again. In numpy, whose product takes a third to a half of the time of faiss's.
+    """
+    wanted, taken = min(k, len(means)), min(k + _DOUBTFUL, len(means))
+    rows = np.argpartition(norms - 2 * (points @ means.T), taken - 1, axis=1)[:, :taken]
+    rows.sort(axis=1)  # of equals the first
+    distances = _squared_distances(points, means, rows)
+    nearest = np.argsort(distances, axis=1, kind="stable")[:, :wanted]
+    return np.take_along_axis(distances, nearest, axis=1), np.take_along_axis(rows, nearest, axis=1)
+
+
+def _squared_norms(means: Float32) -> Float32:
+    return np.asarray(np.einsum("kd,kd->k", means, means))
+
+
 def _squared_distances(points: Float32, means: Float32, rows: Int64) -> Float64:
-    """(N, k), from the differences: faiss expands the square where it is quicker, and loses digits far from the origin"""
-    exact = [
-        ((means[some] - point.astype(np.float64)) ** 2).sum(axis=1) for point, some in zip(points, rows, strict=True)
-    ]
-    return np.stack(exact) if exact else np.zeros(rows.shape)
+    """(N, k), from the differences"""
+    made = np.empty(rows.shape)
+    for number, (point, some) in enumerate(zip(points, rows, strict=True)):
+        differences = means[some] - point.astype(np.float64)
+        np.einsum("kd,kd->k", differences, differences, out=made[number])
+    return made
 
 
 def _nothing(queries: int) -> Nearest:

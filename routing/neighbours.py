@@ -1,7 +1,7 @@
 """Distances from queries to class means: all of them while they are few, the nearest when they are many.
 
 up to FEW    every distance, in float64
-up to FLAT   faiss looks at all and names the nearest
+up to FLAT   all are looked at in float32, and the nearest measured again in float64
 above        an index of cells, which may miss one: large_index.py
 """
 
@@ -49,7 +49,7 @@ class ClassIndex:
         noise: MeanNoise = NO_NOISE,
         counts: Int64 | None = None,
     ) -> None:
-        """(K, d). Up to `few` of them are searched exhaustively in float64, up to `flat` exhaustively by faiss.
+        """(K, d). Up to `few` of them are searched exhaustively in float64, up to `flat` in float32.
 
         Args:
             noise: of the means, to be taken off the distances.

@@ -22,7 +22,7 @@ from scipy.linalg.lapack import dtrtri
 from routing.distance import squared_distances
 from routing.neighbours import Neighbours
 from routing.statistics import Centroids, Float64, Int64
-from routing.whitening import Whitening
+from routing.whitening import Whitening, times_lower
 
 RESCORED = 4  # tasks a row
 
@@ -150,13 +150,14 @@ class _Own:
         lower = np.linalg.cholesky((1 - share) * np.eye(self._width) + share * own)
         inverse, failed = dtrtri(lower, lower=1)
         assert failed == 0  # a Cholesky factor has no zero on its diagonal
-        self._whitening = inverse.T  # (b, b)
+        self._inverse = np.ascontiguousarray(inverse)  # (b, b), lower triangular
+        self._own_means = times_lower(means.copy(), self._inverse)
         self._log_determinant = 2 * float(np.log(np.diag(lower)).sum())
 
     def corrections(self, points: Float64) -> Float64:
         """(n, d) -> (n, C), to be added to squared distances"""
         points = points[:, : self._width]
-        under_own = squared_distances(points @ self._whitening, self._means @ self._whitening)
+        under_own = squared_distances(times_lower(points.copy(), self._inverse), self._own_means)
         return np.asarray(under_own - squared_distances(points, self._means) + self._log_determinant)
 
 

@@ -96,6 +96,7 @@ class CentroidRouter:
         self._number = {name: number for number, name in enumerate(self._names)}
         self._class_names = _checked_names(dict(zip(tasks, sizes, strict=True)), class_names)
         self._task_of_class = np.repeat(np.arange(len(sizes)), sizes)  # (K,)
+        self._all_columns = np.arange(len(self._task_of_class))
         self._starts = np.cumsum([0, *sizes[:-1]])  # (T,), the column where each task begins
         may_own = len(tasks) <= MOST_OWN  # where they may not, no centroids are asked for that the space has already
         self._shapes = ShapesOf(tasks, self.width) if may_own else None
@@ -220,7 +221,7 @@ class CentroidRouter:
         """
         if top_k < 1:
             raise ValueError(f"top_k must be 1 or more, got {top_k}")
-        chosen = self._numbers(self._names if allowed is None else allowed)
+        chosen = self._numbers(self._names if allowed is None else tuple(allowed))
         return [decision for some in self._batches(features) for decision in self._decisions(some, chosen, top_k)]
 
     def choose(self, features: FloatArray) -> Choices:
@@ -346,7 +347,8 @@ class CentroidRouter:
 
     def _columns(self, chosen: Int64) -> Int64:
         """The class means of these tasks."""
-        return np.flatnonzero(np.isin(self._task_of_class, chosen))
+        everything = len(chosen) == len(self._names)  # of ten thousand tasks it takes a while to see which
+        return self._all_columns if everything else np.flatnonzero(np.isin(self._task_of_class, chosen))
 
     def _log_probabilities(self, near: Neighbours, chosen: Int64) -> Float64:
         """(N, len(chosen))"""
@@ -357,8 +359,10 @@ class CentroidRouter:
         tasks = np.searchsorted(chosen, self._task_of_class[near.columns])  # places within `chosen`
         return task_log_probabilities_of_nearest(scores, tasks, len(chosen))
 
-    def _numbers(self, names: Sequence[str]) -> Int64:
+    def _numbers(self, names: tuple[str, ...]) -> Int64:
         """The tasks' places in the router, growing."""
+        if names == self._names:
+            return np.arange(len(names))
         unknown = sorted(set(names) - set(self._number))
         if unknown or not names:
             raise ValueError(f"expected one or more of the tasks {', '.join(self._names)}; got {unknown or 'none'}")

@@ -26,7 +26,7 @@ import numpy as np
 
 from routing.neighbours import ClassIndex, ClassLookup
 from routing.statistics import Float64, FloatArray, Int64
-from routing.whitening import Whitening
+from routing.whitening import Whitening, times_upper
 
 SHRINKAGE = 0.5  # of Σ_w, for this score only; see the table above
 BACKGROUND_FACTOR = 1.2  # how much wider than Σ_w + Σ_b the background is
@@ -102,10 +102,10 @@ class ManyMeans:
     @classmethod
     def of(cls, between: Float64) -> ManyMeans:
         lower = np.linalg.cholesky(np.eye(len(between)) + between)
-        return cls(whitening=np.linalg.inv(lower).T)
+        return cls(whitening=np.ascontiguousarray(np.linalg.inv(lower).T))
 
     def squared_distances(self, points: Float64) -> Float64:
-        white = points @ self.whitening
+        white = times_upper(points.copy(), self.whitening)
         return np.asarray(np.einsum("nd,nd->n", white, white))
 
     def leading(self, width: int) -> ManyMeans:

@@ -27,8 +27,10 @@ from portfolio.methods.config import AdapterConfig
 from portfolio.methods.lora import LoraConfig
 from portfolio.running import Labelled, predict_logits
 from portfolio.training import (
+    PART_TOKENS,
     RESTARTS,
     TrainingConfig,
+    parts_of_like_length,
     score_of,
     shuffled_batches,
     train_adapter,
@@ -373,6 +375,28 @@ def test_batches_of_like_length_waste_little_padding():
     batches = shuffled_batches(prepared, 16, np.random.default_rng(0))
     padded = sum(pad([encoded[row] for row in rows], 0).input_ids.numel() for rows in batches)
     assert padded < 1.25 * lengths.sum()
+
+
+@settings(max_examples=50, deadline=None)
+@given(lengths=st.lists(st.integers(1, 90), min_size=1, max_size=40))
+def test_a_batch_is_parted_only_where_the_padding_saved_pays_for_the_pass(lengths):
+    prepared = Prepared(encoded=[Encoded((7,) * n, None) for n in lengths], features=torch.zeros(0, 0), states=None)
+    parts = list(parts_of_like_length(prepared, [list(range(len(lengths)))]))
+    assert sorted(row for part in parts for row in part) == list(range(len(lengths)))
+    padded = sum(len(part) * max(lengths[row] for row in part) for part in parts)
+    assert padded + PART_TOKENS * (len(parts) - 1) <= len(lengths) * max(lengths)
+    ends = [(min(lengths[row] for row in part), max(lengths[row] for row in part)) for part in parts]
+    assert all(high <= low for (_, high), (low, _) in itertools.pairwise(ends))
+
+
+def test_a_batch_of_one_length_stays_whole_and_one_long_row_stands_alone():
+    def parts(lengths):
+        encoded = [Encoded((7,) * length, None) for length in lengths]
+        prepared = Prepared(encoded=encoded, features=torch.zeros(0, 0), states=None)
+        return list(parts_of_like_length(prepared, [list(range(len(lengths)))]))
+
+    assert parts([9] * 8) == [[*range(8)]]
+    assert parts([100, 9, 9, 9]) == [[1, 2, 3], [0]]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ merged_layer.py   a layer with one LoRA in its weight, for a batch that uses no 
 memory.py  freed memory kept for the next pass
 heads.py   the heads of those adapters, stacked likewise
 encode.py  texts to padded batches of like length
-weights.py an adapter's weights, to bytes and back; tensors.py reads the bytes without copying each tensor
+weights.py an adapter's weights, to bytes and back
 merging.py several adapters made one in weight space
 merged_base.py    one LoRA folded into a copy of the base
 merged_export.py  that copy as a directory which transformers loads alone

@@ -7,8 +7,8 @@ and norms stay the model's own code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from torch.nn import functional
 from portfolio.errors import require
 from portfolio.hosting.base import Base
 from portfolio.hosting.encode import Batch
+from portfolio.hosting.frozen_linear import can_pack, differentiated
 from portfolio.hosting.memory import keep_freed_memory
 from portfolio.hosting.merged_layer import has_plain_weight, merging
 from portfolio.hosting.plan import CALL, NO_ADAPTER, Call, Plan, Prelude, Trunk
@@ -84,8 +85,11 @@ class Host:
         for number, block in enumerate(self.blocks):
             if number >= trunk:
                 self._open_slots(number, block)
+                for layer in block.modules():
+                    if can_pack(layer):
+                        self._open_gate(layer, differentiated(layer, layer.forward))
             self._open_gate(block, _skippable(self, block.forward, number))
-        self._open_prelude(self.blocks[trunk])
+        self._has_prelude = self._open_prelude(self.blocks[trunk])
 
     def sites_for(self, config: AdapterConfig) -> list[Site]:
         """Where an adapter of this config acts: its kinds of sites, in its blocks, above the trunk.
@@ -110,26 +114,42 @@ class Host:
             plan: what acts above the trunk.
             trunk: from an earlier pass over the same rows: the trunk is not run again.
         """
-        prelude = None if trunk is None else trunk.prelude
-        if not all(comes_after_prelude(key, self.trunk) for key in plan.updates):
-            prelude = None
         batch = batch.to(self.device)
-        call = Call(host=self, plan=plan, trunk=trunk, prelude=prelude)
+        call = Call(host=self, plan=plan, trunk=trunk, prelude=self._prelude_for(plan, trunk))
         last = self._forward(batch, call)
         states = {**call.states, len(self.blocks): last}
         if trunk is None:
             trunk = self._trunk_of(states, batch)
         upper = [states[number] for number in self.feature_blocks if number > self.trunk]
         features = torch.cat([trunk.features, self._features(upper, batch)], dim=1)
-        made = call.prelude_made
-        return Passed(trunk=trunk, features=features, last=last, prelude=Prelude(**made) if len(made) == 2 else None)
+        return Passed(trunk=trunk, features=features, last=last, prelude=_prelude_of(call))
 
-    def run_trunk(self, batch: Batch) -> Trunk:
-        """The trunk alone: what stands above it does nothing. Hand it to `run` to go on."""
+    def run_trunk(self, batch: Batch, *, with_prelude: bool = False) -> Trunk:
+        """The trunk alone: what stands above it does nothing. Hand it to `run` to go on.
+
+        Args:
+            with_prelude: run one block more, where the base has a prelude, so that later passes need not.
+        """
         batch = batch.to(self.device)
-        call = Call(host=self, plan=NO_ADAPTER, is_trunk_only=True)
+        more = with_prelude and self._has_prelude
+        call = Call(host=self, plan=NO_ADAPTER, blocks=self.trunk + more)
         self._forward(batch, call)
-        return self._trunk_of(call.states, batch)
+        trunk = self._trunk_of(call.states, batch)
+        return replace(trunk, prelude=_prelude_of(call)) if more else trunk
+
+    def blocks_left(self, plan: Plan, trunk: Trunk | None) -> int:
+        """How many blocks `run` would run."""
+        if trunk is None:
+            return len(self.blocks)
+        return len(self.blocks) - self.trunk - (self._prelude_for(plan, trunk) is not None)
+
+    def _prelude_for(self, plan: Plan, trunk: Trunk | None) -> Prelude | None:
+        """What a pass under this plan need not make again."""
+        return trunk.prelude if trunk is not None and self.leaves_prelude(plan.updates) else None
+
+    def leaves_prelude(self, keys: Iterable[str]) -> bool:
+        """Whether what acts at these sites leaves the prelude as it is."""
+        return all(comes_after_prelude(key, self.trunk) for key in keys)
 
     def _forward(self, batch: Batch, call: Call) -> Tensor:
         """The model's own last hidden state (batch, time, hidden) under this call."""
@@ -186,16 +206,18 @@ class Host:
         module.forward = forward
         self._gates.append((module, before, forward))
 
-    def _open_prelude(self, block: nn.Module) -> None:
+    def _open_prelude(self, block: nn.Module) -> bool:
+        """Whether there is one."""
         names = prelude_modules(self.base.model, block)
         if names is None:
-            return
+            return False
         attention, end = block.get_submodule(names.attention), block.get_submodule(names.feed_forward_end)
         self._open_gate(attention, _kept(self, attention.forward, "attention"))
         self._open_gate(end, _kept(self, end.forward, "feed_forward"))
         for name in names.feed_forward:
             linear = block.get_submodule(name)
             self._open_gate(linear, _narrowed(self, linear.forward))
+        return True
 
     def _open_slots(self, number: int, block: nn.Module) -> None:
         here = [site for site in self.sites.values() if site.block == number]
@@ -265,7 +287,7 @@ def _skippable(host: Host, run: Callable[..., Output], number: int) -> Callable[
             hidden_states = call.trunk.state  # also where the trunk has no blocks
         if number == host.trunk or number in host.feature_blocks:
             call.states[number] = hidden_states
-        if call.is_trunk_only and number >= host.trunk and beside:
+        if call.blocks is not None and number >= call.blocks and beside:
             return _as_output(hidden_states, beside[0])
         output = run(hidden_states, *args, **kwargs)
         if not beside:
@@ -311,6 +333,11 @@ def _narrowed(host: Host, run: Callable[..., Tensor]) -> Callable[..., Tensor]:
         return x[..., :2]
 
     return forward
+
+
+def _prelude_of(call: Call) -> Prelude | None:
+    made = call.prelude_made
+    return Prelude(**made) if len(made) == 2 else None
 
 
 def _as_output(state: Tensor, beside: int) -> Output:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from portfolio.errors import BaseUnavailable
 from portfolio.hosting.groups import is_better_grouped, is_better_merged
 from portfolio.hosting.pages import Lease
 from portfolio.hosting.picks import Picks
@@ -34,6 +35,11 @@ class PerRow:
             y = y.clone()
         if not len(self.picks.acting):
             return y
+        if len(y) != len(self.picks.pairs.of_row):
+            raise BaseUnavailable(
+                f"a layer of this base makes {len(y)} rows for a batch of {len(self.picks.pairs.of_row)}, as it computes once "
+                "for all of them; name it in `common` of the base's line of LAYOUTS in portfolio/hosting/sites.py"
+            )
         if self.picks.alike is not None:
             return self._alike(y, x, self.picks.alike)
         pairs, rows = self.picks.pairs, self.picks.rows

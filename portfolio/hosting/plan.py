@@ -92,6 +92,10 @@ class Prelude:
     attention: Tensor  # (batch, time, hidden), what its attention gives
     feed_forward: Tensor  # (batch, time, hidden), of the linear layer that ends its feed-forward layer
 
+    def select(self, rows: Tensor) -> Prelude:
+        """These rows, in this order, as often as they are named."""
+        return Prelude(self.attention[rows], self.feed_forward[rows])
+
 
 @dataclass(frozen=True, slots=True)
 class Trunk:
@@ -99,11 +103,12 @@ class Trunk:
 
     state: Tensor  # (batch, time, hidden), after the last block of the trunk
     features: Tensor  # (batch, n * hidden), its part of the features
-    prelude: Prelude | None = None  # where it is kept, as it is in training
+    prelude: Prelude | None = None  # where it is kept, as for training, or made for several passes
 
     def select(self, rows: Tensor) -> Trunk:
         """These rows, in this order, as often as they are named."""
-        return Trunk(self.state[rows], self.features[rows])
+        prelude = None if self.prelude is None else self.prelude.select(rows)
+        return Trunk(self.state[rows], self.features[rows], prelude)
 
 
 @dataclass(slots=True)
@@ -114,7 +119,7 @@ class Call:
     plan: Plan
     trunk: Trunk | None = None  # given: the trunk's blocks hand its state on and do nothing
     prelude: Prelude | None = None  # given: the layers that make it hand it on and do nothing
-    is_trunk_only: bool = False  # the blocks above the trunk do nothing
+    blocks: int | None = None  # given: those above so many do nothing
     is_merged: bool = False  # the layer that just ran has done what its slot would do
     states: dict[int, Tensor] = field(default_factory=dict)  # number of blocks passed -> (batch, time, hidden)
     reads: dict[str, Tensor] = field(default_factory=dict)  # site key -> what its adapter will read

@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import torch
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
 from portfolio.errors import ConfigError, DamagedBlob
-from portfolio.hosting.tensors import read_tensors
 from portfolio.methods.compositions import COMPOSITIONS, Composition, composition_from_fields, composition_to_json
 from portfolio.methods.config import AdapterConfig
 from portfolio.methods.low_rank import LowRank
@@ -108,8 +108,11 @@ def from_bytes(data: bytes) -> AdapterWeights | ComposedWeights:
         DamagedBlob: these are not the bytes of an adapter.
     """
     try:
-        tensors, metadata = read_tensors(data)
-        text = metadata["config"]
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        tensors = load(data)
+        if not all(tensor.is_floating_point() for tensor in tensors.values()):
+            raise ValueError("some of its tensors hold whole numbers")
+        text = header["__metadata__"]["config"]
         fields = json.loads(text)
         if fields["method"] in COMPOSITIONS:
             heads = len([key for key in tensors if key.startswith("head.") and key.endswith(".bias")])
@@ -121,7 +124,7 @@ def from_bytes(data: bytes) -> AdapterWeights | ComposedWeights:
         return AdapterWeights(
             config=config_from_json(text), head=_popped_head(tensors, "head."), sites=_by_site(tensors)
         )
-    except (ValueError, KeyError, ConfigError) as error:
+    except (SafetensorError, ValueError, TypeError, KeyError, ConfigError) as error:
         raise DamagedBlob(f"expected an adapter in safetensors form, got bytes that are none: {error}") from error
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from portfolio.hosting.encode import Batch, Encoded, batches_of_like_length, encode, pad
+from portfolio.hosting.encode import Batch, Encoded, batches_of_like_length, cut_by_padding, encode, pad
 
 
 @pytest.fixture(scope="module")
@@ -108,3 +108,23 @@ def test_threads_that_cut_at_different_lengths_do_not_disturb_each_other(wordpie
     for thread in threads:
         thread.join()
     assert set(found) == {(10, 10), (20, 20), (30, 30)}
+
+
+@given(lengths=st.lists(st.integers(1, 60), min_size=1, max_size=40), worth=st.integers(0, 300))
+def test_a_batch_is_cut_only_where_that_saves_more_padding_than_a_batch_costs(lengths, worth):
+    lengths = sorted(lengths)
+    cut = cut_by_padding(range(len(lengths)), lengths, worth)
+    assert [row for rows in cut for row in rows] == list(range(len(lengths)))
+
+    def padded(rows):
+        return len(rows) * max(lengths[row] for row in rows)
+
+    assert sum(map(padded, cut)) + worth * (len(cut) - 1) <= padded(range(len(lengths)))
+    for rows in cut:  # no further cut is worth it
+        for place in range(1, len(rows)):
+            assert padded(rows[:place]) + padded(rows[place:]) + worth >= padded(rows)
+
+
+def test_rows_of_like_length_stay_together_and_a_long_one_is_cut_off():
+    assert cut_by_padding([0, 1, 2], [7, 7, 8], 10) == [[0, 1, 2]]
+    assert cut_by_padding([4, 0, 2], [9, 0, 50, 0, 8], 10) == [[4, 0], [2]]

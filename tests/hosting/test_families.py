@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
-from portfolio.errors import Conflict
+from portfolio.errors import BaseUnavailable, Conflict
 from portfolio.hosting.bank import Bank
 from portfolio.hosting.base import fingerprint
 from portfolio.hosting.encode import pad
@@ -213,3 +213,13 @@ def test_what_must_run_alone_is_refused_in_a_mixed_batch(base_of, host_on, adapt
     bank.remove("a")
     bank.add("a", *passes_of(adapter_of(host, LoraConfig(rank=2, targets=("value_proj",)))))
     assert not bank.runs_alone("a")
+
+
+def test_a_layer_that_computes_once_for_all_rows_without_being_known_to_is_named_rather_than_answered_wrongly(
+    base_of, host_on, adapter_of, rows_of
+):
+    host = host_on(base_of("deberta-v2"))
+    bank = Bank()
+    bank.add("a", *passes_of(adapter_of(host, LoraConfig(rank=2))))
+    with torch.no_grad(), pytest.raises(BaseUnavailable, match="makes 1 rows for a batch of 4"):
+        host.run(pad(rows_of(), 0), bank.plan([(("a", 1.0),)] * 4))

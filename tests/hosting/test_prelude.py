@@ -58,6 +58,30 @@ def test_starting_from_the_prelude_gives_what_the_whole_pass_gives(
         torch.testing.assert_close(one.features, whole.features, rtol=0, atol=1e-10)
 
 
+@pytest.mark.parametrize("name", sorted({**AFTER, **INSIDE}))
+def test_the_trunk_may_make_the_prelude_for_all_passes_that_follow(
+    base_of, family, rows_of, name, host_on, adapter_of, plan_of
+):
+    """Of some of the rows each, under adapters and under none; the first block above it is then not among those left."""
+    host = host_on(base_of(family, torch.float64))
+    batch, plan = pad(rows_of(), host.base.pad_id), plan_of(adapter_of(host, {**AFTER, **INSIDE}[name]))
+    some = torch.tensor([3, 0, 3])
+    with torch.no_grad():
+        plain, begun = host.run_trunk(batch), host.run_trunk(batch, with_prelude=True)
+        assert plain.prelude is None and torch.equal(begun.state, plain.state)
+        for under in (plan, NO_ADAPTER):
+            whole = host.run(batch, under).features
+            upper = host.run(batch.select(some), under, trunk=begun.select(some)).features
+            torch.testing.assert_close(upper, whole[some], rtol=0, atol=1e-10)
+            again = host.run(batch, under, trunk=begun).features
+            torch.testing.assert_close(again, whole, rtol=0, atol=1e-10)
+    left = len(host.blocks) - host.trunk
+    assert host.blocks_left(plan, None) == len(host.blocks)
+    assert host.blocks_left(plan, plain) == left
+    spared = begun.prelude is not None and name in AFTER
+    assert host.blocks_left(plan, begun) == left - spared
+
+
 def test_gradients_are_those_of_the_whole_pass(base_of, family, rows_of, host_on, adapter_of, plan_of):
     host, rows = host_on(base_of(family, torch.float64)), rows_of()
     adapter = adapter_of(host, AFTER["pfeiffer"])

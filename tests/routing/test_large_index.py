@@ -393,3 +393,23 @@ def test_a_feature_that_is_finite_in_float64_alone_gets_no_class_of_faiss(means,
     index = ClassIndex(means.astype(np.float64), few=10, flat=flat)
     with pytest.raises(ValueError, match="expected finite queries"):
         index.look(1e200 * queries.astype(np.float64), np.arange(300))
+
+
+def test_the_nearest_are_found_where_float32_cannot_tell_squares_apart():
+    """Far from the origin |q|² + |m|² - 2 q·m is off by more than the distances differ."""
+    dice = np.random.default_rng(0)
+    steps = np.arange(1, 7)[:, None] * np.array([[0.25, 0.0, 0.0]])
+    near = 3000 + dice.permutation(steps)
+    means = np.concatenate([dice.normal(size=(40, 3)), near])
+    found = LargeIndex.build(means).nearest(np.full((1, 3), 3000.0), 3)
+    np.testing.assert_allclose(found.squared_distances[0], [0.25**2, 0.5**2, 0.75**2], rtol=1e-6)
+
+
+def test_more_queries_than_are_looked_at_at_once_give_what_each_alone_gives():
+    dice = np.random.default_rng(0)
+    index, queries = LargeIndex.build(dice.normal(size=(50, 4))), dice.normal(size=(150, 4))
+    together = index.nearest(queries, 5)
+    for row in (0, 63, 64, 149):
+        alone = index.nearest(queries[row : row + 1], 5)
+        assert alone.columns[0].tolist() == together.columns[row].tolist()
+        np.testing.assert_allclose(alone.squared_distances[0], together.squared_distances[row], rtol=1e-12)

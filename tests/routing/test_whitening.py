@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.covariance import oas
 
 from routing.statistics import summarise
-from routing.whitening import fit_covariance, oas_shrinkage
+from routing.whitening import Whitening, fit_covariance, oas_shrinkage, times_lower, times_upper
 
 
 def centred_rows(seed, rows, width):
@@ -147,3 +147,18 @@ def test_a_variance_that_subtraction_left_just_below_zero_does_no_harm():
     degrees = 10**14  # so many that nothing is shrunk
     covariance = fit_covariance(np.zeros(2), degrees * np.diag([1.0, -1e-9]), degrees)
     assert np.isfinite(covariance.whitening(covariance.oas).matrix).all()
+
+
+@pytest.mark.parametrize("rows", [0, 1, 5])
+def test_a_triangular_product_is_the_full_one_and_does_not_read_the_other_triangle(rows):
+    dice = np.random.default_rng(0)
+    matrix, points = dice.normal(size=(7, 7)), dice.normal(size=(rows, 7))
+    np.testing.assert_allclose(times_lower(points.copy(), matrix), points @ np.tril(matrix).T, rtol=0, atol=1e-13)
+    np.testing.assert_allclose(times_upper(points.copy(), matrix), points @ np.triu(matrix), rtol=0, atol=1e-13)
+
+
+def test_whitening_leaves_the_features_as_they_are():
+    whitening = Whitening(origin=np.zeros(3), matrix=np.tril(np.ones((3, 3))))
+    features = np.array([[1.0, 2.0, 3.0]])
+    np.testing.assert_allclose(whitening.apply(features), [[1.0, 3.0, 6.0]])
+    assert features.tolist() == [[1.0, 2.0, 3.0]]

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
+from transformers.pytorch_utils import Conv1D
 
 from portfolio.hosting.base import Base
 from portfolio.hosting.host import Host
@@ -281,10 +283,11 @@ def blocks_run() -> Iterator[Callable[[Host], list[int]]]:
         ran: list[int] = []
 
         def count(number: int) -> Callable[..., None]:
-            return lambda module, inputs, output: ran.extend([number] * len(output[0]))
+            return lambda module, inputs, output: ran.extend([number] * len(output))
 
         for number, block in enumerate(host.blocks):
-            part = next(iter(block.children()))  # the block itself is called also where its gate skips it
+            # a layer that computes: the block itself is called also where its gate skips it, its attention where it is kept
+            part = next(module for module in block.modules() if isinstance(module, (nn.Linear, Conv1D)))
             handles.append(part.register_forward_hook(count(number)))
         return ran
 
