@@ -30,7 +30,9 @@ def page(figures: Mapping[str, Any]) -> str:
         "In units of the base's plain forward pass over the same padded batch, which begins with token numbers and ends with "
         f"states. Median and quartiles of {figures['rounds']} rounds, each with other texts. `asked`: share of texts for which "
         "the bare base's upper blocks were run too, as the trunk's features were not sure. A separate embedding model is the "
-        "same base run once to embed, then once with the adapters; choosing by the embedding is not counted. Synthetic tasks "
+        "same base run once to embed, then once with the adapters; choosing by the embedding is not counted. `predict` cuts a "
+        "batch of unlike lengths so that less is padded, which the unit does not do: the base alone, cut the same way, and the "
+        "separate model, cut likewise, stand beside it. Synthetic tasks "
         "know none of these texts, so the router is as unsure as it can be.",
         "",
         "| portfolio | texts | tokens | asked | way | × base | ms |",

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from portfolio import Portfolio
+from portfolio.answering import A_BATCH_MORE
 from portfolio.champions import champion_of
 from portfolio.hosting.base import Base
-from portfolio.hosting.encode import encode, pad
+from portfolio.hosting.encode import Encoded, cut_by_padding, encode, pad
 
-ROUTED, GIVEN, SEPARATE = "routed", "task given", "separate embedding model"
+ROUTED, GIVEN, SEPARATE, CUT = "routed", "task given", "separate embedding model", "base alone, cut as ours"
 ROWS = 32
 
 
@@ -40,6 +41,7 @@ def job_of(name: str, portfolio: Portfolio, kind: str, texts: Sequence[str], pla
     engine = portfolio.engine()
     encoded = encode(plain.tokenizer, texts, None, portfolio.contract.max_tokens)
     batch = pad(encoded, plain.pad_id)
+    parts = [pad([encoded[place] for place in places], plain.pad_id) for places in _cut(encoded)]
     routes = portfolio.route(texts, abstain=False)
     task = portfolio.tasks()[0].name
 
@@ -48,15 +50,21 @@ def job_of(name: str, portfolio: Portfolio, kind: str, texts: Sequence[str], pla
             states: Tensor = plain.model(**batch.inputs()).last_hidden_state
         return states
 
-    def separate() -> list[list[float]]:
-        """The base for an embedding; its adapters' whole pass. Choosing by the embedding is not counted."""
-        rows = pad(encode(plain.tokenizer, texts, None, portfolio.contract.max_tokens), plain.pad_id)
+    def cut() -> None:
         with torch.inference_mode():
-            engine.host.pool(plain.model(**rows.inputs()).last_hidden_state, rows)
-            [service] = engine.services([adapters[route.tasks[0]] for route in routes])
-            logits = service.heads.logits(engine.host.run(rows, service.plan).features)
-            said: list[list[float]] = torch.softmax(logits, dim=1).tolist()
-        return said
+            for some in parts:
+                plain.model(**some.inputs())
+
+    def separate() -> None:
+        """The base for an embedding; its adapters' whole pass. Choosing by the embedding is not counted."""
+        rows = encode(plain.tokenizer, texts, None, portfolio.contract.max_tokens)
+        with torch.inference_mode():
+            for places in _cut(rows):
+                some = pad([rows[place] for place in places], plain.pad_id)
+                engine.host.pool(plain.model(**some.inputs()).last_hidden_state, some)
+                [service] = engine.services([adapters[routes[place].tasks[0]] for place in places])
+                logits = service.heads.logits(engine.host.run(some, service.plan).features)
+                torch.softmax(logits, dim=1).tolist()
 
     snapshot = portfolio.snapshot()
     adapters = {record.name: champion_of(snapshot, record.name) for record in snapshot.tasks}
@@ -73,5 +81,12 @@ def job_of(name: str, portfolio: Portfolio, kind: str, texts: Sequence[str], pla
             ROUTED: lambda: portfolio.predict(texts, abstain=False),
             GIVEN: lambda: portfolio.predict(texts, task),
             SEPARATE: separate,
+            CUT: cut,
         },
     )
+
+
+def _cut(encoded: Sequence[Encoded]) -> list[list[int]]:
+    """The batches that `predict` makes of one batch of texts."""
+    lengths = [len(one.ids) for one in encoded]
+    return cut_by_padding(sorted(range(len(encoded)), key=lengths.__getitem__), lengths, A_BATCH_MORE)

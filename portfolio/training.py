@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from portfolio.errors import TrainingDiverged, require
-from portfolio.hosting.frozen_linear import packed_weights
+from portfolio.hosting.encode import cut_by_padding
 from portfolio.hosting.host import Host
 from portfolio.hosting.trunk import Prepared
 from portfolio.hosting.weights import AdapterWeights
@@ -158,8 +158,7 @@ def train_learner(
     for attempt in range(RESTARTS + 1):
         rate = 0.5**attempt
         try:
-            with packed_weights():
-                learner, score, epochs = _attempt(host, begin, train, validation, training, rate, progress)
+            learner, score, epochs = _attempt(host, begin, train, validation, training, rate, progress)
         except _Exploded as error:
             notes.append(f"{error}; began again from the start at learning rate {training.learning_rate * rate / 2:g}")
             progress.say(notes[-1])
@@ -268,14 +267,8 @@ def shuffled_batches(prepared: Prepared, batch_size: int, order: np.random.Gener
 def parts_of_like_length(prepared: Prepared, batches: Sequence[Sequence[int]]) -> Iterator[list[int]]:
     """The rows of each batch in as many parts as save more padding than a part costs. Gradients add up to the batch's."""
     for batch in batches:
-        rows = sorted(batch, key=lambda row: len(prepared.encoded[row].ids))
-        lengths = [len(prepared.encoded[row].ids) for row in rows]
-        saved = [(lengths[-1] - lengths[cut - 1]) * cut for cut in range(1, len(rows))]  # tokens of padding
-        if saved and max(saved) > PART_TOKENS:
-            cut = saved.index(max(saved)) + 1
-            yield from parts_of_like_length(prepared, (rows[:cut], rows[cut:]))
-        else:
-            yield rows
+        lengths = {row: len(prepared.encoded[row].ids) for row in batch}
+        yield from cut_by_padding(sorted(batch, key=lengths.__getitem__), lengths, PART_TOKENS)
 
 
 def warm_up_and_decay(total: int, warmup: float) -> Callable[[int], float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -99,7 +99,7 @@ def batches_of_like_length(lengths: Sequence[int], max_rows: int, max_tokens: in
     return batches
 
 
-def cut_by_padding(rows: Sequence[int], lengths: Sequence[int], worth: int) -> list[list[int]]:
+def cut_by_padding(rows: Sequence[int], lengths: Mapping[int, int] | Sequence[int], worth: int) -> list[list[int]]:
     """A batch as several, in order: cut where that saves most padded tokens, again and again while it saves more than `worth`.
 
     Args:

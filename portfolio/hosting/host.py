@@ -18,7 +18,6 @@ from torch.nn import functional
 from portfolio.errors import require
 from portfolio.hosting.base import Base
 from portfolio.hosting.encode import Batch
-from portfolio.hosting.frozen_linear import can_pack, differentiated
 from portfolio.hosting.memory import keep_freed_memory
 from portfolio.hosting.merged_layer import has_plain_weight, merging
 from portfolio.hosting.plan import CALL, NO_ADAPTER, Call, Plan, Prelude, Trunk
@@ -85,9 +84,6 @@ class Host:
         for number, block in enumerate(self.blocks):
             if number >= trunk:
                 self._open_slots(number, block)
-                for layer in block.modules():
-                    if can_pack(layer):
-                        self._open_gate(layer, differentiated(layer, layer.forward))
             self._open_gate(block, _skippable(self, block.forward, number))
         self._has_prelude = self._open_prelude(self.blocks[trunk])
 

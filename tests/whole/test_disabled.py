@@ -40,13 +40,19 @@ def of_task(portfolio, name):
     return chosen
 
 
+def assert_same(now, was):
+    """The same answer; with other rows in its batch a probability may differ in its last bits."""
+    assert replace(now, probability=None) == replace(was, probability=None)
+    assert now.probability == (None if was.probability is None else pytest.approx(was.probability, abs=1e-5))
+
+
 def test_another_task_answers_what_comes_to_a_disabled_one_and_nothing_else_changes(sure, disable):
     garden, before = of_task(sure, "garden"), sure.predict(TEXTS)
     given = {answer.text: answer for answer in sure.predict(TEXTS, task="harbour")}
     disable(sure, garden="harbour")
     for was, now in zip(before, sure.predict(TEXTS), strict=True):
         if now.text not in garden:
-            assert now == was
+            assert_same(now, was)
             continue
         assert (now.task, now.adapter, now.abstained) == ("harbour", "harbour@1", False)
         assert (now.label, now.probability) == (
@@ -62,7 +68,7 @@ def test_the_bare_base_says_the_nearest_class_in_the_place_of_a_disabled_task(su
     disable(sure, garden=BARE_BASE)
     for was, now in zip(before, sure.predict(TEXTS), strict=True):
         if now.text not in garden:
-            assert now == was
+            assert_same(now, was)
             continue
         nearest = was.route.nearest[0]
         assert (now.label, now.task, now.adapter) == (nearest.label, nearest.task, None)
@@ -87,7 +93,7 @@ def test_nobody_answers_where_nobody_is_to_also_where_an_answer_is_asked_for(sur
     disable(sure, garden="none")
     for was, now in zip(before, sure.predict(TEXTS, abstain=abstain), strict=True):
         if now.text not in garden:
-            assert now == was
+            assert_same(now, was)
             continue
         assert (now.label, now.task, now.adapter, now.abstained) == (None, None, None, True)
         assert (now.route.abstained, now.route.decided_by) == (True, "disabled")
@@ -107,7 +113,8 @@ def test_a_task_that_is_enabled_again_answers_as_before(sure, disable):
     disable(sure, garden="harbour")
     assert sure.predict(TEXTS) != before
     disable(sure, garden=None)
-    assert sure.predict(TEXTS) == before
+    for was, now in zip(before, sure.predict(TEXTS), strict=True):
+        assert_same(now, was)
 
 
 @pytest.mark.parametrize(
