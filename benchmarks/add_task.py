@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # before this file's directory, whose routing.py hides the package
@@ -76,6 +77,7 @@ def main() -> None:
     }
     figures = {
         "command": settings.command,
+        "date": date.today().isoformat(),
         "machine": machine,
         "versions": {
             "python": platform.python_version(),

@@ -16,6 +16,7 @@ import platform
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from datetime import date
 from functools import partial
 from pathlib import Path
 
@@ -87,6 +88,7 @@ def main() -> None:
     versions = {"torch": torch.__version__, "transformers": transformers.__version__, "attention": attention}
     figures: dict[str, object] = {
         "command": settings.command,
+        "date": date.today().isoformat(),
         "machine": machine(settings.threads),
         "versions": {"python": platform.python_version(), OURS: versions, LIBRARY: peer.versions},
         "rounds": settings.rounds,

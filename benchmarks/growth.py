@@ -23,6 +23,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,7 @@ def main() -> None:
             )
     figures = {
         "command": "python benchmarks/growth.py",
+        "date": date.today().isoformat(),
         "machine": {"cpu": platform.machine(), "cores": os.cpu_count(), "threads": 1, "load": os.getloadavg()},
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
         "rounds": rounds,

@@ -24,6 +24,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from datetime import date
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,7 @@ def main() -> None:
     rounds, batches, first_uses = (3, 20, 50) if settings.quick else (9, 200, 400)
     figures = {
         "command": "OMP_NUM_THREADS=1 python benchmarks/many_adapters.py --portfolio DIR",
+        "date": date.today().isoformat(),
         "data": "synthetic",
         "machine": _machine(),
         "disk": _apart(_disk, directory),

@@ -15,6 +15,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,9 @@ def main() -> None:
         print(f"round {number} of {rounds}", file=sys.stderr)
     figures = {
         "command": "python benchmarks/releases.py --work DIR",
+        "date": date.today().isoformat(),
         "tasks": settings.tasks,
-        "versions": settings.versions,
+        "versions_each": settings.versions,
         "rounds": rounds,
         "machine": machine(1),
         "typed": {name: _medians(took) for name, took in typed.items()},
@@ -125,7 +127,7 @@ def _page(figures: Figures) -> str:
     lines = [
         "# Releases",
         "",
-        f"Synthetic: {figures['tasks']:,} adapters with {figures['versions']} versions each, {figures['rounds']} rounds; "
+        f"Synthetic: {figures['tasks']:,} adapters with {figures['versions_each']} versions each, {figures['rounds']} rounds; "
         f"`{figures['command']}`; {figures['machine']['cpu']}, {figures['machine']['cores']} cores.",
         "",
         "| | seconds by the clock | slowest round | of the processor | aim |",

@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ def main() -> None:
     chosen = parser.parse_args()
     figures = {
         "command": "OMP_NUM_THREADS=1 python benchmarks/side_by_side.py",
+        "date": date.today().isoformat(),
         "sequence": Path(chosen.sequence).parent.name or chosen.sequence,
         "cores": os.cpu_count(),
         "python": platform.python_version(),

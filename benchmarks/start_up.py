@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,7 @@ def main() -> None:
         print(f"round {number} of {rounds}", file=sys.stderr)
     figures = {
         "command": "OMP_NUM_THREADS=1 python benchmarks/start_up.py --work DIR",
+        "date": date.today().isoformat(),
         "data": "synthetic",
         "machine": {
             "cpu": platform.machine(),
