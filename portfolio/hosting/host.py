@@ -257,8 +257,8 @@ def _writing_slot(host: Host, sites: Sequence[Site]) -> Callable[..., Tensor | N
         call = CALL.get()
         if call is None or call.host is not host or not call.plan.updates:
             return None  # the base's own output stands
-        if call.is_merged:
-            call.is_merged = False
+        if call.merged is module:
+            call.merged = None
             return None  # as the module's own forward has done it all
         acting = [(*one, update) for one in keys for update in call.plan.updates.get(one[0], ())]
         y = output.clone() if len(acting) > 1 else output  # an update may write over y, and others read the output

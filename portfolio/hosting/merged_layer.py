@@ -51,7 +51,7 @@ def merging(host: object, linear: nn.Linear, sites: Sequence[Site]) -> Callable[
         weight = update.merged_into(linear.weight, tokens=x.shape[:-1].numel())
         if weight is None:
             return run(x)
-        call.is_merged = True
+        call.merged = linear
         return functional.linear(x, weight, linear.bias)
 
     return forward

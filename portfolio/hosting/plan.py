@@ -120,7 +120,7 @@ class Call:
     trunk: Trunk | None = None  # given: the trunk's blocks hand its state on and do nothing
     prelude: Prelude | None = None  # given: the layers that make it hand it on and do nothing
     blocks: int | None = None  # given: those above so many do nothing
-    is_merged: bool = False  # the layer that just ran has done what its slot would do
+    merged: object = None  # the layer that just ran, where it has done what its slot would do
     states: dict[int, Tensor] = field(default_factory=dict)  # number of blocks passed -> (batch, time, hidden)
     reads: dict[str, Tensor] = field(default_factory=dict)  # site key -> what its adapter will read
     prelude_made: dict[str, Tensor] = field(default_factory=dict)  # by the names of the fields of `Prelude`
