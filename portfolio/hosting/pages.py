@@ -114,9 +114,9 @@ class Pages:
         self._rows[ref] = rows
         self._enter(ref, rows)
 
-    def _write(self, matrix: Tensor, rows: Sequence[int], pieces: Sequence[Tensor]) -> None:
-        if rows[-1] - rows[0] == len(rows) - 1:  # one after the other: nothing else is as quick
-            start = rows[0]
+    def _write(self, matrix: Tensor, rows: list[int], pieces: Sequence[Tensor]) -> None:
+        start = rows[0]
+        if rows == list(range(start, start + len(rows))):  # one after the other: nothing else is as quick
             for piece in pieces:
                 end = start + piece.shape[0]  # len() of a tensor is slow
                 matrix[start:end] = piece

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from portfolio.hosting.pages import Leases, Pages
@@ -41,8 +41,11 @@ CHANGES = st.lists(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(changes=CHANGES)
+@example(
+    changes=[("put", 1, 3), ("remove", 1, 1), ("put", 0, 1), ("put", 1, 3)]
+)  # rows whose ends alone look like a run
 def test_everyone_reads_what_was_put_for_them_and_a_lease_what_was_there(changes):
     """Beside a plain dictionary, over any order of coming, going and reading."""
     leases = Leases()
