@@ -137,21 +137,21 @@ def _in_batches(
     encoded = engine.encode(texts, pairs)
     made: dict[int, _Made] = {}
     with torch.inference_mode():
-        for rows in _batches(encoded, in_order=wanted.session is not None):
+        for rows in _batches(encoded, in_order=wanted.session is not None, cut=engine.host.device.type == "cpu"):
             batch = pad([encoded[row] for row in rows], engine.host.base.pad_id)
             made.update(zip(rows, work(batch, rows), strict=True))
     return [made[row] for row in range(len(texts))]
 
 
-def _batches(encoded: Sequence[Encoded], in_order: bool) -> Iterator[list[int]]:
-    """Row numbers; the turns of a session stay in order, others are put together by length."""
+def _batches(encoded: Sequence[Encoded], in_order: bool, cut: bool) -> Iterator[list[int]]:
+    """Row numbers; turns of a session stay in order, others are put together by length and cut where padding costs time."""
     if in_order:
         for start in range(0, len(encoded), BATCH_ROWS):
             yield list(range(start, min(start + BATCH_ROWS, len(encoded))))
     else:
         lengths = [len(row.ids) for row in encoded]
         for rows in batches_of_like_length(lengths, BATCH_ROWS, BATCH_TOKENS):
-            yield from cut_by_padding(rows, lengths, A_BATCH_MORE)
+            yield from cut_by_padding(rows, lengths, A_BATCH_MORE) if cut else [rows]
 
 
 def _answers(
