@@ -8,13 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from portfolio.commands.looking import print_task
-from portfolio.commands.options import (
-    columns_of,
-    given,
-    tags_of,
-    training_of,
-    use_threads,
-)
+from portfolio.commands.options import columns_of, given, tags_of, training_of, use_threads
 from portfolio.commands.place import Place
 from portfolio.commands.talk import say_next
 

@@ -6,14 +6,7 @@ from pathlib import Path
 
 import click
 
-from portfolio.commands.options import (
-    execution_of,
-    given,
-    json_option,
-    run_options,
-    setting,
-    use_threads,
-)
+from portfolio.commands.options import execution_of, given, json_option, run_options, setting, use_threads
 
 
 @click.command()

@@ -7,13 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from portfolio.commands.options import (
-    json_option,
-    key_value,
-    run_options,
-    tags_of,
-    use_threads,
-)
+from portfolio.commands.options import json_option, key_value, run_options, tags_of, use_threads
 from portfolio.commands.place import Place
 
 if TYPE_CHECKING:

@@ -12,10 +12,7 @@ from typing import IO, TYPE_CHECKING, cast
 
 import click
 
-from portfolio.commands.options import (
-    columns_of,
-    use_threads,
-)
+from portfolio.commands.options import columns_of, use_threads
 from portfolio.commands.talk import is_terminal
 from portfolio.tasks.windows import WINDOW, apart, windows
 
