@@ -11,13 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import TypeVar
 
 import torch
 
 from portfolio.choosing import Chooser, Chosen, Wanted
-from portfolio.engine import Engine, Moment
+from portfolio.engine import Engine, Moment, who_may_answer
 from portfolio.errors import NotFound
 from portfolio.hosting.encode import Batch, Encoded, batches_of_like_length, cut_by_padding, pad
 from portfolio.hosting.ready import Variation
@@ -50,7 +49,7 @@ class _Roster:
 
     @classmethod
     def of(cls, now: Moment, wanted: Wanted) -> _Roster:
-        answering = chain(now.champions.values(), (one.challenger for one in now.tried.values()))
+        answering = who_may_answer(now.champions, now.tried)
         router = now.snapshot.router
         return cls(
             champions=now.champions,

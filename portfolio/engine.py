@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -204,14 +204,14 @@ class Engine:
             router = build_router(self.store, snapshot.tasks, snapshot.router, self.first_width, self.router_cache)
         champions = champions_of(snapshot)
         tried = _tried(self.store, snapshot, champions)
-        answering = chain(champions.values(), (one.challenger for one in tried.values()))
+        methods = {(one.method, one.config) for one in who_may_answer(champions, tried)}
         return Moment(
             snapshot=snapshot,
             router=router,
             labels={task.name: task.labels for task in snapshot.tasks},
             champions=champions,
             tried=tried,
-            leaves_prelude=all(map(self._leaves_prelude, {(one.method, one.config) for one in answering})),
+            leaves_prelude=all(map(self._leaves_prelude, methods)),
         )
 
     def _leaves_prelude(self, method_and_config: tuple[str, str]) -> bool:
@@ -224,6 +224,11 @@ class Engine:
     def encode(self, texts: Sequence[str], pairs: Sequence[str] | None) -> list[Encoded]:
         """Token ids, cut to the contract's longest input."""
         return encode(self.host.base.tokenizer, texts, pairs, self.store.contract.max_tokens)
+
+
+def who_may_answer(champions: Mapping[str, AdapterRecord], tried: Mapping[str, Tried]) -> Iterator[AdapterRecord]:
+    """The champions, and the challengers that are tried beside them."""
+    return chain(champions.values(), (one.challenger for one in tried.values()))
 
 
 def _bank_ref(digest: str, variation: Variation, number: int) -> str:

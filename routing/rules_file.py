@@ -38,12 +38,13 @@ def parse_rules(text: str, source: str = "routes.toml") -> Rules:
     Raises:
         RulesError: it is no TOML, or something in it cannot be; all faults are named together.
     """
-    reader = _Reader()
     try:
-        rules = reader.rules(read_toml(text, source))
-        reader.raise_faults(text, source)
+        document = read_toml(text, source)
     except ValueError as error:
         raise RulesError(str(error)) from error
+    reader = _Reader()
+    rules = reader.rules(document)
+    reader.raise_faults(text, source, RulesError)
     return rules
 
 

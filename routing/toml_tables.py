@@ -20,10 +20,10 @@ class TableReader:
         """Note what is wrong, and go on."""
         self._faults.append((path, fault))
 
-    def raise_faults(self, text: str, source: str) -> None:
-        """Raise ValueError, a line each, if anything was wrong with the text that the document came from."""
+    def raise_faults(self, text: str, source: str, kind: type[Exception]) -> None:
+        """Raise an error of that kind, a line each, if anything was wrong with the text that the document came from."""
         if self._faults:
-            raise ValueError(by_line(self._faults, text, source))
+            raise kind(by_line(self._faults, text, source))
 
     def check_keys(self, table: Mapping[str, Any], known: Collection[str], path: TomlPath) -> None:
         """Note every key that is none of these."""

@@ -7,6 +7,7 @@ import hashlib
 import random
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -15,7 +16,7 @@ from portfolio.compare.world import World, WorldTask
 from portfolio.hosting.encode import encode
 from portfolio.hosting.host import Host
 from portfolio.hosting.trunk import prepare
-from portfolio.records import UNKNOWN_LABEL, Source
+from portfolio.records import UNKNOWN_LABEL
 from portfolio.running import Labelled
 from portfolio.tasks.sequences import Sequence as TaskSequence
 from portfolio.tasks.splits import Split, hold_out
@@ -79,15 +80,17 @@ def _with_fewer_test_rows(task: TaskData, wanted: int) -> TaskData:
     if wanted >= len(task.test):
         return task
     _, drawn = hold_out(task.test, wanted, _JUDGING_SEED, f"compare {task.name}")
-    return dataclasses.replace(task, test=drawn, sources=_sources_with(task, "test", drawn))
+    return _with_split(task, "test", drawn)
 
 
-def _sources_with(task: TaskData, name: str, drawn: Split) -> tuple[Source, ...]:
-    """The task's sources, when so much was drawn of that split."""
-    return tuple(
+def _with_split(task: TaskData, name: str, drawn: Split) -> TaskData:
+    """The task with what was drawn of that split, and said so in its sources."""
+    sources = tuple(
         dataclasses.replace(source, sha256=drawn.digest(), rows=len(drawn)) if source.split == name else source
         for source in task.sources
     )
+    changed: dict[str, Any] = {name: drawn, "sources": sources}
+    return dataclasses.replace(task, **changed)
 
 
 class Worlds:
@@ -133,14 +136,10 @@ class Worlds:
         return World(host=self._host, max_tokens=self._max_tokens, labels=self._labels, tasks=tuple(tasks))
 
     def _with_drawn(self, task: TaskData, name: str, seed: int) -> TaskData:
-        """The task with its `train` or `validation` cut to the budget, and said so in its sources."""
+        """The task with its `train` or `validation` cut to the budget."""
         whole = task.train if name == "train" else task.validation
         per_class = self._budget.per_class if name == "train" else self._budget.validation_per_class
-        drawn = draw(whole, per_class, f"{seed} {name} {task.name}")
-        sources = _sources_with(task, name, drawn)
-        if name == "train":
-            return dataclasses.replace(task, train=drawn, sources=sources)
-        return dataclasses.replace(task, validation=drawn, sources=sources)
+        return _with_split(task, name, draw(whole, per_class, f"{seed} {name} {task.name}"))
 
     def _labelled(self, split: Split, room: int) -> tuple[Labelled, int]:
         """The split after one pass of the base, and how many bytes of `room` its kept states leave."""

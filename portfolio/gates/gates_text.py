@@ -33,12 +33,13 @@ def parse_gates(text: str, source: str = "gates.toml") -> tuple[Rule, ...]:
     Raises:
         ConfigError: it is no TOML, or something in it cannot be; all faults are named together.
     """
-    reader = _Reader()
     try:
-        rules = reader.rules(read_toml(text, source))
-        reader.raise_faults(text, source)
+        document = read_toml(text, source)
     except ValueError as error:
         raise ConfigError(str(error)) from error
+    reader = _Reader()
+    rules = reader.rules(document)
+    reader.raise_faults(text, source, ConfigError)
     return rules
 
 

@@ -57,7 +57,6 @@ class Bank:
         self._dtype, self._device = dtype, device
         self._most_bytes = most_bytes
         self._common = frozenset(common_sites)
-        self._alone: set[str] = set()
         self._pages: dict[_Key, Pages] = {}
         self._composed: dict[str, Updates] = {}
         self._adapters: dict[str, tuple[_Key, ...]] = {}  # reference -> where it has rows, in order of arrival
@@ -80,7 +79,7 @@ class Bank:
 
     def runs_alone(self, ref: str) -> bool:
         """Whether this adapter shares no pass with others, as it acts at a common site."""
-        return ref in self._alone
+        return not self._common.isdisjoint(self._composed.get(ref, ()))
 
     def has_room(self, passes: Sequence[Pass]) -> bool:
         """Whether these could be added within the limit."""
@@ -106,7 +105,7 @@ class Bank:
         with self._lock, torch.inference_mode(False), torch.no_grad():
             if ref in self._adapters:
                 raise Conflict(f"{ref} is in the bank already")
-            plain = self._plain(one.updates)
+            plain = _plain(one.updates, self._common)
             made = _matrices(one.head, plain or {})
             self._make_room(made)
             for key, matrices in made.items():
@@ -115,8 +114,6 @@ class Bank:
                 self._composed[ref] = one.updates
             else:
                 self._biased |= {key for key, updates in plain.items() if any(map(_has_bias, updates))}
-            if not self._common.isdisjoint(one.updates):
-                self._alone.add(ref)
             self._adapters[ref] = tuple(made)
 
     def remove(self, ref: str) -> None:
@@ -134,7 +131,6 @@ class Bank:
                     del self._pages[key]
                     self._biased.discard(key)
             self._composed.pop(ref, None)
-            self._alone.discard(ref)
 
     def plan(self, mixes: Sequence[Mix]) -> Plan:
         """The plan for a batch whose row i uses mixes[i].
@@ -148,10 +144,10 @@ class Bank:
             self._require(refs)
             if len(refs) == 1 and refs[0] in self._composed and all(mix == ((refs[0], 1.0),) for mix in mixes):
                 return Plan(self._composed[refs[0]])
-            alone = sorted(self._alone.intersection(refs))
-            if alone:
+            alone = next(filter(self.runs_alone, refs), None)
+            if alone is not None:
                 raise Conflict(
-                    f"{alone[0]} acts where this base computes once for all rows of a batch, so that its rows must be a "
+                    f"{alone} acts where this base computes once for all rows of a batch, so that its rows must be a "
                     "batch of their own; got it beside others or with a weight"
                 )
             updates: list[tuple[str, Update]] = []
@@ -208,13 +204,9 @@ class Bank:
             made.append((key[0], update))
         return made
 
-    def _plain(self, updates: Updates) -> dict[_Key, list[LowRank]] | None:
-        """As `_plain`; None too for what runs alone, which needs no rows of matrices."""
-        return _plain(updates) if self._common.isdisjoint(updates) else None
-
     def _missing_bytes(self, one: Pass) -> int:
         """How much more must be set aside for an adapter."""
-        plain = self._plain(one.updates)
+        plain = _plain(one.updates, self._common)
         missing = _bytes_of(one.updates) if plain is None else 0
         needed = {_HEADS: (len(one.head.bias), (one.head.weight.shape[1] + 1) * one.head.weight.itemsize)}
         for key, updates in (plain or {}).items():
@@ -250,8 +242,10 @@ class Bank:
             raise NotFound(f"{', '.join(missing)} not in the bank; add it before planning with it")
 
 
-def _plain(updates: Updates) -> dict[_Key, list[LowRank]] | None:
-    """What plain adapters do, side by side, by site and activation; None for what is more than that."""
+def _plain(updates: Updates, common_sites: Set[str]) -> dict[_Key, list[LowRank]] | None:
+    """What plain adapters do, side by side, by site and activation; None for what is more than that, or runs alone."""
+    if not common_sites.isdisjoint(updates):
+        return None
     plain: dict[_Key, list[LowRank]] = {}
     for site, here in updates.items():
         for one in here:
